@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Each makes .venv from nothing (Python 3.11).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+FILE ?=
+export DANDI_NO_ET := 1
+
+.PHONY: demo test lint bench clean
+
+$(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e extensions/ndx-cell-type -e ".[dev,report]"
+	touch $@
+
+# The main job on a small simulated session, or on a file of yours: make demo FILE=session.nwb
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -q extensions/ndx-cell-type/tests
+	$(BIN)/python -m pytest -q --doctest-modules tests nwb_celltype
+
+# Accuracy on the C4 units beside classical baselines; needs the data (docs/model_cerebellum.md says where they are).
+bench: $(STAMP)
+	$(BIN)/python benchmarks/c4_accuracy.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo

@@ -1,0 +1,98 @@
+"""Cell types for extracellular units: read an NWB units table, name its cells, write the answer back with provenance.
+
+>>> import nwb_celltype as nct
+>>> "annotate" in nct.__all__
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nwb_celltype import features
+    from nwb_celltype.annotation import Annotation, annotate_units
+    from nwb_celltype.bundles import load_model, models
+    from nwb_celltype.errors import (
+        CellTypeError,
+        InputError,
+        NetworkError,
+        NothingToDoError,
+        RefusedError,
+        UsageError,
+    )
+    from nwb_celltype.evaluation import evaluate
+    from nwb_celltype.nwb_io import annotate, check
+    from nwb_celltype.runs import Run, choose_run, published_run, read_runs
+    from nwb_celltype.training import train
+    from nwb_celltype.units import Session, Units, read_units, units_tables
+
+__version__ = "0.1.0"
+
+# Where each public name lives; its module, and with it torch or pynwb, is imported when the name is first used.
+_HOME = {
+    "Annotation": "annotation",
+    "CellTypeError": "errors",
+    "InputError": "errors",
+    "NetworkError": "errors",
+    "NothingToDoError": "errors",
+    "RefusedError": "errors",
+    "Run": "runs",
+    "Session": "units",
+    "Units": "units",
+    "UsageError": "errors",
+    "annotate": "nwb_io",
+    "annotate_units": "annotation",
+    "check": "nwb_io",
+    "choose_run": "runs",
+    "evaluate": "evaluation",
+    "features": "",
+    "load_model": "bundles",
+    "models": "bundles",
+    "published_run": "runs",
+    "read_runs": "runs",
+    "read_units": "units",
+    "train": "training",
+    "units_tables": "units",
+}
+
+__all__ = [
+    "Annotation",
+    "CellTypeError",
+    "InputError",
+    "NetworkError",
+    "NothingToDoError",
+    "RefusedError",
+    "Run",
+    "Session",
+    "Units",
+    "UsageError",
+    "annotate",
+    "annotate_units",
+    "check",
+    "choose_run",
+    "evaluate",
+    "features",
+    "load_model",
+    "models",
+    "published_run",
+    "read_runs",
+    "read_units",
+    "train",
+    "units_tables",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    home = _HOME[name]
+    value = import_module(f"{__name__}.{name}") if not home else getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

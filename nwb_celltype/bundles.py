@@ -1,0 +1,379 @@
+"""Model folders: weights, a card that says what they are, a licence; every byte checked before it is used.
+
+A model is a folder with ``model.safetensors`` (all members of the ensemble), ``model.json`` (the card), ``LICENSE``, and
+optionally ``training_rows.json`` (hashes of the units it was trained on). Nothing in it is ever executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.errors import InputError, UsageError
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+LICENCE = "LICENSE"
+TRAINING_ROWS = "training_rows.json"
+
+_SHIPPED = Path(__file__).parent / "weights"
+_REGISTRY = _SHIPPED / "registry.json"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_FOREIGN = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib", ".dill", ".npy", ".npz", ".h5", ".onnx"}
+_MAX_BYTES = 512 * 1024 * 1024
+
+_REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "version": str,
+    "description": str,
+    "licence": str,
+    "classes": list,
+    "feature_spec_version": str,
+    "modalities": dict,
+    "architecture": dict,
+    "training_data": list,
+    "metrics": dict,
+    "calibration": dict,
+    "ood": dict,
+    "default_threshold": (int, float),
+    "intended_use": str,
+    "limits": list,
+    "applies_to": dict,
+    "weights_sha256": str,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """What a model folder holds, checked.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    card : mapping
+        What the model is; see ``docs/model_cerebellum.md`` for the entries.
+    tensors : mapping of str to array
+        Weights by name.
+    weights_sha256 : str
+        Sha256 of the weights file.
+    training_rows : mapping of str to frozenset of str
+        Hashes of the training units by part (``waveform``, ``train``); empty if the folder does not say.
+    """
+
+    path: Path
+    card: Mapping[str, Any]
+    tensors: Mapping[str, NDArray[Any]]
+    weights_sha256: str
+    training_rows: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """One line of the list of shipped models."""
+
+    name: str
+    version: str
+    licence: str
+    description: str
+    classes: tuple[str, ...]
+    weights_sha256: str
+    licence_file: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `models list --json` prints."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "licence": self.licence,
+            "description": self.description,
+            "classes": list(self.classes),
+            "weights_sha256": self.weights_sha256,
+            "licence_file": str(self.licence_file),
+        }
+
+
+def models() -> list[ShippedModel]:
+    """List the models that come with the package, with their licences.
+
+    Returns
+    -------
+    list of ShippedModel
+
+    Examples
+    --------
+    >>> from nwb_celltype.bundles import models
+    >>> [(model.name, model.licence) for model in models()]
+    [('cerebellum', 'CC-BY-NC-SA-4.0')]
+    """
+    found = []
+    for name in sorted(_registry()):
+        card = read_card(_SHIPPED / name)
+        found.append(
+            ShippedModel(
+                name=name,
+                version=card["version"],
+                licence=card["licence"],
+                description=card["description"],
+                classes=tuple(card["classes"]),
+                weights_sha256=card["weights_sha256"],
+                licence_file=_SHIPPED / name / LICENCE,
+            )
+        )
+    return found
+
+
+def read_bundle(name_or_path: str | Path) -> Bundle:
+    """Read a model folder and check every hash it states.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped model, or path of a model folder. A bare name is looked up among the shipped models first.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    UsageError
+        If there is neither a shipped model nor a folder of that name.
+    InputError
+        If a file is missing, foreign, damaged, or not the one whose hash was recorded.
+
+    Examples
+    --------
+    >>> from nwb_celltype.bundles import read_bundle
+    >>> read_bundle("cerebellum").card["classes"]
+    ['GoC', 'MFB', 'MLI', 'PkC_cs', 'PkC_ss']
+    """
+    registry = _registry()
+    text = str(name_or_path)
+    shipped = registry.get(text) if isinstance(name_or_path, str) else None
+    folder = _SHIPPED / text if shipped is not None else Path(name_or_path)
+    if shipped is None:
+        _check_folder(folder, text, registry)
+    card = read_card(folder)
+    weights = _read_bytes(folder / WEIGHTS)
+    weights_sha256 = hashlib.sha256(weights).hexdigest()
+    _check_hash(folder / WEIGHTS, weights_sha256, card["weights_sha256"], "its card")
+    if shipped is not None:
+        _check_hash(folder / WEIGHTS, weights_sha256, shipped["weights_sha256"], "the list of shipped models")
+        _check_hash(folder / CARD, _sha256(folder / CARD), shipped["card_sha256"], "the list of shipped models")
+    if not (folder / LICENCE).is_file():
+        message = (
+            f"{folder} has no {LICENCE} file; a model without its licence is not used. Get the whole folder again."
+        )
+        raise InputError(message)
+    return Bundle(folder, card, _tensors(folder / WEIGHTS, weights), weights_sha256, _training_rows(folder, card))
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read ``model.json`` of a model folder and check that it says what every card must say.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no JSON, or incomplete.
+    """
+    path = folder / CARD
+    raw = _read_bytes(path)
+    try:
+        card = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        message = f"{path} is not valid JSON ({error}); get the model again."
+        raise InputError(message) from error
+    if not isinstance(card, dict):
+        message = f"{path} is not a model card: a JSON object is needed. Get the model again."
+        raise InputError(message)
+    for key, kind in _REQUIRED.items():
+        if key not in card or not isinstance(card[key], kind) or isinstance(card[key], bool):
+            message = (
+                f"{path} is not a complete model card: `{key}` is missing or of the wrong kind. Get the model again."
+            )
+            raise InputError(message)
+    classes = card["classes"]
+    if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(isinstance(c, str) for c in classes):
+        message = f"{path}: `classes` must be two or more different names, not {classes}."
+        raise InputError(message)
+    return card
+
+
+def save_bundle(
+    folder: str | Path,
+    *,
+    tensors: Mapping[str, NDArray[Any]],
+    card: Mapping[str, Any],
+    licence_text: str,
+    training_rows: Mapping[str, list[str]] | None = None,
+) -> Path:
+    """Write a model folder; an existing one is only replaced when it is a model folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+    tensors : mapping of str to array
+    card : mapping
+        Without ``weights_sha256`` and ``training_rows_sha256``, which are added.
+    licence_text : str
+    training_rows : mapping of str to list of str, optional
+        Hashes of the training units by part.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UsageError
+        If the folder exists and holds something else.
+    """
+    from safetensors.numpy import save
+
+    folder = Path(folder)
+    check_output(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
+    full = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    (folder / TRAINING_ROWS).unlink(missing_ok=True)
+    if training_rows is not None:
+        rows = json.dumps({part: sorted(hashes) for part, hashes in training_rows.items()}, indent=0).encode()
+        full["training_rows_sha256"] = hashlib.sha256(rows).hexdigest()
+        _write(folder / TRAINING_ROWS, rows)
+    _write(folder / WEIGHTS, weights)
+    _write(folder / LICENCE, licence_text.encode())
+    _write(folder / CARD, (json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    return folder
+
+
+def check_output(folder: str | Path) -> None:
+    """Refuse to write a model where something else lies.
+
+    Raises
+    ------
+    UsageError
+        If the path is a file, or a folder with other things in it than a model.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        message = f"{folder} is a file; name a new folder for the model."
+        raise UsageError(message)
+    strange = {p.name for p in folder.iterdir()} - {WEIGHTS, CARD, LICENCE, TRAINING_ROWS} if folder.is_dir() else set()
+    if strange:
+        message = f"{folder} holds other files ({', '.join(sorted(strange)[:3])}); name a new or a model folder."
+        raise UsageError(message)
+
+
+def register(name: str) -> None:
+    """Record the hashes of the shipped model `name`, after it was trained anew."""
+    card = read_card(_SHIPPED / name)
+    entry = {
+        "version": card["version"],
+        "weights_sha256": _sha256(_SHIPPED / name / WEIGHTS),
+        "card_sha256": _sha256(_SHIPPED / name / CARD),
+    }
+    registry = {**_registry(), name: entry}
+    _write(_REGISTRY, (json.dumps(dict(sorted(registry.items())), indent=2) + "\n").encode())
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the folder of a shipped model inside the package."""
+    return _SHIPPED / name
+
+
+def _registry() -> dict[str, dict[str, str]]:
+    if not _REGISTRY.is_file():
+        return {}
+    registry: dict[str, dict[str, str]] = json.loads(_REGISTRY.read_text(encoding="utf-8"))
+    return registry
+
+
+def _check_folder(folder: Path, text: str, registry: Mapping[str, object]) -> None:
+    known = ", ".join(sorted(registry)) or "none"
+    if folder.is_file():
+        kind = "a pickle or a foreign weights file" if folder.suffix.lower() in _FOREIGN else "a file"
+        message = f"{folder} is {kind}; a model is a folder with {WEIGHTS} and {CARD}, and nothing else is loaded."
+        raise InputError(message)
+    if not folder.is_dir():
+        what = "model" if _NAME.fullmatch(text) else "model folder"
+        message = f"There is no {what} {text!r}; shipped models: {known}. Give one of them, or the path of a folder."
+        raise UsageError(message)
+    missing = [name for name in (CARD, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        message = f"{folder} is not a model folder: {' and '.join(missing)} not found. Pickled models are never loaded."
+        raise InputError(message)
+
+
+def _tensors(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors: dict[str, NDArray[Any]] = load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        message = f"{path} is not a readable safetensors file ({error}); get the model again."
+        raise InputError(message) from error
+    for name, value in tensors.items():
+        if value.dtype != np.float32 or not np.isfinite(value).all():
+            message = f"{path}: tensor {name!r} is not finite float32; the model is damaged, get it again."
+            raise InputError(message)
+    return tensors
+
+
+def _training_rows(folder: Path, card: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    stated = card.get("training_rows_sha256")
+    if stated is None:
+        return {}
+    path = folder / TRAINING_ROWS
+    _check_hash(path, hashlib.sha256(_read_bytes(path)).hexdigest(), str(stated), "its card")
+    try:
+        return {str(part): frozenset(map(str, rows)) for part, rows in json.loads(_read_bytes(path)).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        message = f"{path} is not a list of hashes ({error}); get the model again."
+        raise InputError(message) from error
+
+
+def _check_hash(path: Path, found: str, expected: str, where: str) -> None:
+    if found != expected:
+        message = (
+            f"{path} has sha256 {found[:12]}..., but {where} says {expected[:12]}...: "
+            "the file was changed or damaged. Get the model again."
+        )
+        raise InputError(message)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(_read_bytes(path)).hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            message = f"{path} is larger than {_MAX_BYTES >> 20} MB, which no model of this toolkit is."
+            raise InputError(message)
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}. Get the model again."
+        raise InputError(message) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def _no_constant(name: str) -> float:
+    message = f"{name} is not a number"
+    raise ValueError(message)

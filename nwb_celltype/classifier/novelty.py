@@ -1,0 +1,39 @@
+"""How far a unit lies from everything that a model was trained on, modality by modality."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.classifier.inputs import Matrix
+
+FURTHEST = 100.0
+"""Columns further than this from the mean, in standard deviations, count as this far."""
+
+
+def distances(z: Matrix, means: Matrix, whitening: Matrix) -> NDArray[np.float64]:
+    """Mahalanobis distance per column to the nearest class.
+
+    Parameters
+    ----------
+    z : (n_units, n_columns) array
+        Standardised columns of one modality.
+    means : (n_classes, n_columns) array
+        Mean of each class.
+    whitening : (n_columns, n_columns) array
+        Turns differences into uncorrelated ones of unit variance within classes.
+
+    Returns
+    -------
+    (n_units,) array
+        Root of the mean squared whitened difference; about 1 for units like the training units.
+    """
+    white = np.clip(z, -FURTHEST, FURTHEST).astype(np.float64) @ whitening
+    centres = means.astype(np.float64) @ whitening
+    squared = ((white[:, None, :] - centres[None]) ** 2).mean(axis=-1)
+    return np.asarray(np.sqrt(squared.min(axis=1)))
+
+
+def novelty_score(distance: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Map distances to 0..1: 0.5 at the threshold, 0.75 at three times the threshold, 1 at infinity."""
+    return np.asarray(distance / (distance + threshold))

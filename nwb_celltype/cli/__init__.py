@@ -1,0 +1,60 @@
+"""The command line: one small file a verb, imported only when that verb is used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from nwb_celltype.errors import CellTypeError
+
+VERBS = {
+    "annotate": "Say what cell each unit is, and write it into a copy of the file.",
+    "check": "Check the annotations in a file.",
+    "evaluate": "Measure a model on labelled units.",
+    "models": "List the models that are at hand, with their licences.",
+    "train": "Train a model on labelled units.",
+}
+"""Each verb with its line of help; the module of the same name, with `_verb` behind it, holds the command."""
+
+
+class _Verbs(click.Group):
+    """A group that knows its commands by name and loads the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"nwb_celltype.cli.{cmd_name}_verb").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nwb-celltype", prog_name="nwb-celltype")
+def group() -> None:
+    """Cell types for extracellular units in NWB files.
+
+    Exit codes: 0 done, 1 unexpected, 2 usage, 3 bad input, 4 refused by a rule, 5 network or server, 6 nothing to do.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors raised on purpose become one sentence on stderr and their exit code."""
+    try:
+        group.main(args=arguments, prog_name="nwb-celltype", standalone_mode=False)
+    except CellTypeError as error:
+        click.echo(f"nwb-celltype: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("nwb-celltype: stopped.", err=True)
+        sys.exit(1)

@@ -1,0 +1,260 @@
+"""Annotation runs: what one method said about each unit, in memory and as read back from an NWB file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py  # type: ignore[import-untyped,unused-ignore]
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.errors import InputError, UsageError
+
+CONTAINER_PATH = "/processing/ecephys/cell_type_annotations"
+"""Where annotations live in an NWB file."""
+
+_RUN_TYPE = "CellTypeAnnotationTable"
+_TEXT_ATTRIBUTES = ("created", "input_sha256", "units_object_id", "source_identifier", "supersedes", "verdict")
+
+
+@dataclass(frozen=True)
+class Method:
+    """Who or what labelled, and how; `fields` holds everything that the file says about it."""
+
+    source_type: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def who(self) -> str:
+        """The model, person or software to name in a sentence."""
+        model = f"{self.fields.get('model_name', '')} {self.fields.get('model_version', '')}".strip()
+        return str(model or self.fields.get("person", "") or self.fields.get("software", "") or "unknown")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One annotation run, a row a unit.
+
+    Attributes
+    ----------
+    name : str
+    method : Method
+    classes : tuple of str
+        Labels, in the order of the columns of `probability`.
+    unit_ids : (n,) int64 array
+        Ids in the units table.
+    cell_type : (n,) array of str
+        A class label, or ``unclassified``.
+    is_abstained : (n,) bool array
+    reason, reason_detail : (n,) arrays of str
+    probability : (n, k) float32 array or None
+    confidence, ood_score : (n,) float32 array or None
+    cell_id, split : (n,) array of str or None
+    created : str
+        ISO 8601 with time zone.
+    input_sha256, units_object_id, source_identifier, supersedes, verdict : str
+        Empty where the file does not say.
+    confidence_threshold : float or None
+        Units below this confidence were left unclassified.
+    """
+
+    name: str
+    method: Method
+    classes: tuple[str, ...]
+    unit_ids: NDArray[np.int64]
+    cell_type: NDArray[np.str_]
+    is_abstained: NDArray[np.bool_]
+    reason: NDArray[np.str_]
+    reason_detail: NDArray[np.str_]
+    probability: NDArray[np.float32] | None = None
+    confidence: NDArray[np.float32] | None = None
+    ood_score: NDArray[np.float32] | None = None
+    cell_id: NDArray[np.str_] | None = None
+    split: NDArray[np.str_] | None = None
+    created: str = ""
+    input_sha256: str = ""
+    units_object_id: str = ""
+    source_identifier: str = ""
+    supersedes: str = ""
+    verdict: str = ""
+    confidence_threshold: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.unit_ids)
+
+    def labels_for(self, unit_ids: Iterable[int]) -> list[str]:
+        """Labels in the order of `unit_ids`; empty for a unit that the run does not name."""
+        answer = dict(zip(self.unit_ids.tolist(), self.cell_type.tolist(), strict=True))
+        return [answer.get(int(i), "") for i in unit_ids]
+
+
+def read_runs(path: str | Path) -> list[Run]:
+    """Read every annotation run of an NWB file, oldest first; a file without runs gives an empty list.
+
+    The extension's package is not needed to read them.
+
+    Parameters
+    ----------
+    path : str or Path
+        An NWB file (HDF5).
+
+    Returns
+    -------
+    list of Run
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened, or a run lacks what every run must have.
+
+    Examples
+    --------
+    >>> import nwb_celltype as nct
+    >>> run = nct.published_run(nct.read_runs("session_celltype.nwb"))  # doctest: +SKIP
+    >>> dict(zip(run.unit_ids, run.cell_type))  # doctest: +SKIP
+    {0: 'PkC_ss', 1: 'unclassified'}
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            runs = [_read_run(group, path) for group in _run_groups(file)]
+    except FileNotFoundError as error:
+        message = f"{path} does not exist; check the path."
+        raise InputError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read as HDF5: {error}. Check or fetch the file again."
+        raise InputError(message) from error
+    return sorted(runs, key=lambda run: (run.created, run.name))
+
+
+def published_run(runs: Iterable[Run]) -> Run | None:
+    """Choose *the* label of a file: ground truth over expert over classifier over rule, the newest not superseded.
+
+    The rule is the extension's own (`ndx_cell_type.published_run`), so every reader decides alike.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+
+    Returns
+    -------
+    Run or None
+        `None` if there are no runs.
+    """
+    runs = list(runs)
+    if len(runs) < 2:
+        return runs[0] if runs else None
+    from ndx_cell_type import published_run as decide
+
+    chosen = decide([_Ranked(run) for run in runs])
+    return chosen.run if chosen is not None else None
+
+
+def choose_run(path: str | Path, name: str | None = None) -> Run:
+    """Return the run called `name`, or the published one.
+
+    Raises
+    ------
+    UsageError
+        If there is no run of that name.
+    InputError
+        If the file holds no runs.
+    """
+    runs = read_runs(path)
+    if not runs:
+        message = f"{path} holds no annotation runs; make one with `nwb-celltype annotate`."
+        raise InputError(message)
+    if name is None:
+        chosen = published_run(runs)
+        if chosen is not None:
+            return chosen
+    for run in runs:
+        if run.name == name:
+            return run
+    message = f"{path} has no run {name!r}; it has {', '.join(run.name for run in runs)}."
+    raise UsageError(message)
+
+
+class _Ranked:
+    """What the extension's rule looks at, with the run it stands for."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.name, self.created, self.supersedes, self.method = run.name, run.created, run.supersedes, run.method
+
+
+def _run_groups(file: Any) -> list[Any]:
+    container = file.get(CONTAINER_PATH)
+    if not isinstance(container, h5py.Group):
+        return []
+    groups = [container.get(name) for name in container]
+    return [g for g in groups if isinstance(g, h5py.Group) and _text(g.attrs.get("neurodata_type")) == _RUN_TYPE]
+
+
+def _read_run(group: Any, path: str | Path) -> Run:
+    name = group.name.rsplit("/", 1)[-1]
+    try:
+        method_group, class_group = group["method"], group["classes"]
+        classes = tuple(_texts(class_group["label"][()]))
+        unit_ids = np.asarray(group["unit_id"][()], dtype=np.int64)
+        cell_type = _texts(group["cell_type"][()])
+        is_abstained = np.asarray(group["is_abstained"][()], dtype=bool)
+        reason = _texts(group["reason"][()])
+    except KeyError as error:
+        message = f"Run {name!r} in {path} is incomplete ({error}); it was not written by this toolkit as it stands."
+        raise InputError(message) from error
+    n = len(unit_ids)
+    if not n == len(cell_type) == len(is_abstained) == len(reason):
+        message = f"Run {name!r} in {path} has columns of different lengths; the file is damaged."
+        raise InputError(message)
+
+    def numbers(column: str) -> NDArray[np.float32] | None:
+        return np.asarray(group[column][()], dtype=np.float32) if column in group else None
+
+    def texts(column: str) -> NDArray[np.str_] | None:
+        return _texts(group[column][()]) if column in group else None
+
+    detail = texts("reason_detail")
+    fields = {key: _plain(value) for key, value in method_group.attrs.items() if key not in _HDMF_ATTRIBUTES}
+    return Run(
+        name=name,
+        method=Method(str(fields.pop("source_type", "")), fields),
+        classes=classes,
+        unit_ids=unit_ids,
+        cell_type=cell_type,
+        is_abstained=is_abstained,
+        reason=reason,
+        reason_detail=detail if detail is not None else np.full(n, "", dtype=str),
+        probability=numbers("probability"),
+        confidence=numbers("confidence"),
+        ood_score=numbers("ood_score"),
+        cell_id=texts("cell_id"),
+        split=texts("split"),
+        confidence_threshold=_number(group.attrs.get("confidence_threshold")),
+        **{key: _text(group.attrs.get(key)) for key in _TEXT_ATTRIBUTES},
+    )
+
+
+_HDMF_ATTRIBUTES = frozenset({"namespace", "neurodata_type", "object_id"})
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _texts(values: Any) -> NDArray[np.str_]:
+    return np.array([_text(v) for v in np.atleast_1d(values)], dtype=str)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_text(v) for v in value]
+    return _text(value) if isinstance(value, bytes | str) else value
