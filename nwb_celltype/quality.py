@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nwb_celltype.units import Units
 
 Severity = Literal["flag", "abstain"]
+_LONGEST_REGION = 60
 _Refuse = Callable[[NDArray[np.bool_], str, Sequence[str]], None]
 Status = Literal["typable", "typable with caution", "not typable"]
 
@@ -52,7 +53,7 @@ _ELSEWHERE = re.compile(
     r"collicul|\bpon(s|tine)\b|medull|\bolive|\bolivary|brain ?stem|midbrain|\bspinal|olfactor|retina|cochlea|"
     r"insula|parietal|paracentral|frontal|temporal|occipital|cingul|entorhinal|piriform|precuneus|quadrate|orbital|"
     r"(motor|visual|auditory|somatosensory|sensory|association) (cortex|area)|neocort|isocort|cerebr(al|i|um)\b|fornix|"
-    r"habenul|zona incerta|substantia|tegment|reticular|ventricle|nerve|recipient|\b(alm|mop|mos|visp)\b|"
+    r"habenul|zona incerta|substantia|tegment|reticular|ventricle|\bnerve|recipient|\b(alm|mop|mos|visp)\b|"
     r"purkinje fib(er|re)|(outside|out of|above) (the )?(brain|cerebell)"
 )
 # Acronyms of the Allen and Paxinos atlases, with the suffix of a layer; they count only where nothing else is said.
@@ -65,7 +66,7 @@ _CAPITALS_ONLY = frozenset({"an", "hem", "pyr"})
 _BESIDE_ACRONYM = re.compile(
     r"left|right|[lr]h?|side|bilateral|ipsi|contra|hemispheres?|medial|lateral|dorsal|ventral|anterior|posterior|rostral|"
     r"caudal|central|superficial|deep|layer|molecular|granul(ar|e)|cell|cortex|area|region|part|the|of|in|and|or|[a-d]|"
-    r"[ivx]+|\d{0,2}[ab]?(mo|pu|gr)?"
+    r"mol|pkc|purkinje|ml|[gp]cl|[ivx]+|\d{0,2}[ab]?(mo|pu|gr)?"
 )
 # A text of these words alone names no place: it says nothing, or an electrode, a side, a layer found in several places.
 _PLACELESS = re.compile(
@@ -240,7 +241,7 @@ def judge(units: Units, scope: Scope, duration_s: float | None = None) -> Judgem
     if n and all(reason):
         status: Status = "not typable"
     else:
-        status = "typable with caution" if findings else "typable"
+        status = "typable with caution" if any(f.topic != "quality" for f in findings) else "typable"
     return Judgement(Verdict(status, tuple(findings)), reason.astype(str), detail.astype(str))
 
 
@@ -272,18 +273,23 @@ def _judge_region(units: Units, scope: Scope, refuse: _Refuse) -> list[Finding]:
     regions = [str(r) for r in units.region]
     inside = [is_cerebellar_cortex(r) for r in regions]
     outside = np.array([i is False for i in inside], dtype=bool)
-    refuse(outside, "region", [f"The region is {r!r}, not cerebellar cortex." for r in regions])
+    refuse(outside, "region", [f"The region is {_short(r)!r}, not cerebellar cortex." for r in regions])
     findings = []
     n_unknown = sum(i is None for i in inside)
     if n_unknown:
         sentence = f"The region of {n_unknown} of {len(inside)} units is not stated; cerebellar cortex is assumed."
         findings.append(Finding("region", "flag", sentence))
     if outside.any():
-        named = sorted({r for r, i in zip(regions, inside, strict=True) if i is False})
+        named = sorted({_short(r) for r, i in zip(regions, inside, strict=True) if i is False})
         shown = ", ".join(named[:5]) + (", ..." if len(named) > 5 else "")
         sentence = f"{outside.sum()} of {len(inside)} units lie outside cerebellar cortex ({shown})."
         findings.append(Finding("region", "abstain", sentence))
     return findings
+
+
+def _short(region: str) -> str:
+    """Cut a region for a sentence; some files put a whole record into the text."""
+    return region if len(region) <= _LONGEST_REGION else f"{region[: _LONGEST_REGION - 3]}..."
 
 
 def _judge_quality(units: Units, refuse: _Refuse) -> list[Finding]:

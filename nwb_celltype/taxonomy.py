@@ -269,14 +269,14 @@ FOREBRAIN = Taxonomy(
 )
 """Classes met outside the cerebellum; no shipped model predicts them."""
 
-# What a label says when it says nothing: these mean "not labelled" in the files they come from.
+# What a label says when it says nothing: these (as `_key` writes them) mean "not labelled" in the files they come from.
 _NO_LABEL = frozenset(
     {
         "",
         "none",
         "nan",
         "na",
-        "n/a",
+        "n_a",
         "null",
         "[]",
         "unknown",
@@ -284,6 +284,9 @@ _NO_LABEL = frozenset(
         "unlabelled",
         "unclassified",
         "unassigned",
+        "no_label",
+        "not_labeled",
+        "not_labelled",
         "?",
     }
 )
@@ -376,7 +379,7 @@ _VOCABULARIES: dict[str, tuple[Taxonomy, dict[str, str]]] = {
     ),
 }
 
-# Not one class: it says what it is not, or leaves simple and complex spikes open. Named so that it is refused, not lost.
+# Not one class: a text that names several, or leaves simple and complex spikes open, is refused by name.
 _AMBIGUOUS = {
     "fast_spiking_or_pyramidal": "names two classes",
     "purkinje": "does not say whether simple or complex spikes",
@@ -437,10 +440,10 @@ def map_label(text: str, vocabulary: str = "c4") -> str | None:
     --------
     >>> map_label("PkC_ss"), map_label("Complex Spike", "cerebellum_text"), map_label("unlabeled")
     ('PkC_ss', 'PkC_cs', None)
-    >>> map_label("Purkinje cell", "cerebellum_text")
+    >>> map_label("Purkinje cell", "cerebellum_text")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    nwb_celltype.errors.UsageError: Label 'Purkinje cell' does not say whether simple or complex spikes; it cannot be mapped.
+    nwb_celltype.errors.UsageError: Label 'Purkinje cell' does not say whether simple or complex ...
     """
     if vocabulary not in _VOCABULARIES:
         message = f"No vocabulary {vocabulary!r}; there are {', '.join(_VOCABULARIES)}."

@@ -116,6 +116,6 @@ def command(
     if result.is_new:
         click.echo(f"\nWrote run {result.run.name!r} to {result.file}")
     else:
-        click.echo(f"\nRun {result.run.name!r} in {result.file} says this already; nothing was added (see --again).")
+        click.echo(f"\nRun {result.run.name!r} in {result.file} says this already; no run was added (see --again).")
     if result.mirrored:
-        click.echo(f"Units columns: {', '.join(result.mirrored)}")
+        click.echo(f"Wrote units columns to {result.file}: {', '.join(result.mirrored)}")

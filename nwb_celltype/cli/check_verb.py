@@ -20,7 +20,8 @@ def command(file: Path, as_json: bool) -> None:
     from nwb_celltype.runs import published_run, read_runs
 
     messages = check(file)
-    chosen = published_run(read_runs(file))
+    runs = read_runs(file)
+    chosen = published_run(runs)
     label = chosen.name if chosen else None
     if as_json:
         found = [{"where": m.where, "text": m.text} for m in messages]
@@ -28,7 +29,7 @@ def command(file: Path, as_json: bool) -> None:
     else:
         for message in messages:
             click.echo(f"{message.where}: {message.text}")
-        runs = ", ".join(run.name for run in read_runs(file))
-        click.echo(f"{file}: runs {runs}; the label is {label!r}; {len(messages) or 'no'} messages")
+        names = ", ".join(run.name for run in runs)
+        click.echo(f"{file}: runs {names}; the label is {label!r}; {len(messages) or 'no'} messages")
     if messages:
         sys.exit(InputError.exit_code)

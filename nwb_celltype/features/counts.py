@@ -45,7 +45,7 @@ class TrainCounts(NamedTuple):
     observed_s: float
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
 def _count(times: NDArray[np.float64], isi: NDArray[np.int64], acg: NDArray[np.int64]) -> None:
     n = len(times)
     for i in range(n):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from nwb_celltype.units import Units
+
+Progress = Callable[[str, int, int], None]
+"""Told the name of a task, the steps that are done, and the number of steps."""
 
 FEATURE_SPEC_VERSION = "1"
 """Changes whenever the same unit would get other feature values; models name the version they were trained on."""
@@ -159,7 +162,7 @@ def assemble(
     return dataset
 
 
-def compute(units: Units) -> xr.Dataset:
+def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
     """Compute the features of every unit: waveform shape, intervals, autocorrelogram, train statistics.
 
     Amplitude is not among them. A unit that cannot be described keeps its row, with NaN and a reason. Intervals and
@@ -169,6 +172,8 @@ def compute(units: Units) -> xr.Dataset:
     ----------
     units : Units
         From `nwb_celltype.read_units`, or made in memory.
+    progress : callable, optional
+        Called after each unit with a task, the units done and the number of units.
 
     Returns
     -------
@@ -203,14 +208,15 @@ def compute(units: Units) -> xr.Dataset:
     observed = units.obs_intervals if units.obs_intervals is not None else [None] * n
     for k, (times, intervals) in enumerate(zip(units.spike_times, observed, strict=True)):
         reasons[k] = why_no_train(times, intervals)
-        if reasons[k]:
-            continue
-        counts = count_train(times, intervals)
-        isi_counts[k], acg_counts[k] = counts.isi_counts, counts.acg_counts
-        pieces, observed_s = split_by_intervals(times, intervals)
-        statistics[k] = train_statistics(pieces, observed_s)
-    waveforms = (units.peak_waveform(k) for k in range(n))
-    return assemble(units.unit_ids, waveforms, units.waveform_rates_hz, isi_counts, acg_counts, statistics, reasons)
+        if not reasons[k]:
+            counts = count_train(times, intervals)
+            isi_counts[k], acg_counts[k] = counts.isi_counts, counts.acg_counts
+            pieces, observed_s = split_by_intervals(times, intervals)
+            statistics[k] = train_statistics(pieces, observed_s)
+        if progress is not None:
+            progress("features", k + 1, n)
+    waveforms, rates = units.peak_waveforms(), units.waveform_rates_hz
+    return assemble(units.unit_ids, waveforms, rates, isi_counts, acg_counts, statistics, reasons)
 
 
 def why_no_train(spike_times: NDArray[np.float64], obs_intervals: NDArray[np.float64] | None) -> str:
@@ -222,6 +228,8 @@ def why_no_train(spike_times: NDArray[np.float64], obs_intervals: NDArray[np.flo
     steps = np.diff(spike_times)
     if (steps < 0).any():
         return f"spike times are not sorted (first at spike {int(np.argmax(steps < 0)) + 1})"
+    if spike_times[0] < 0:
+        return f"spike times are negative (first {spike_times[0]:g} s): they must count from the start of the session"
     if len(spike_times) > 20 and spike_times[-1] > 1e5 and not np.mod(spike_times[:200], 1).any():
         return "spike times are whole numbers: samples instead of seconds?"
     if obs_intervals is not None and len(obs_intervals):

@@ -94,8 +94,11 @@ def _interval_statistics(isi: NDArray[np.float64]) -> dict[str, float]:
     if high - low < 1e-9:
         mode, entropy = float(low), 0.0
     else:
-        counts, edges = np.histogram(isi, bins=np.linspace(low, high, 200))
-        mode = float(edges[np.argmax(counts)])
+        edges = np.linspace(low, high, 200)
+        # Intervals and edges may share the sampling grid: lower the edges so that every tie falls into the upper bin.
+        lowered = edges - _TIE_S
+        lowered[-1] = high + _TIE_S
+        mode = float(edges[np.argmax(np.histogram(isi, bins=lowered)[0])])
         entropy = _log_entropy(isi, low, high)
     log = np.log10(isi)
     return {

@@ -1,6 +1,8 @@
-"""Turn 1 ms interval and pair counts into log-time histograms and shape statistics that long and short recordings share."""
+"""Turn 1 ms interval and pair counts into log-time histograms and statistics that short and long recordings share."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ ACG_STATISTICS: tuple[str, ...] = (
     "log_mode_height_times_mean",
     "log_oscillation",
 )
-"""Names of the statistics of interval and pair counts below 100 ms; logarithms are natural, times in ms, rates in Hz."""
+"""Names of the statistics of counts below 100 ms; logarithms are natural, times in ms, rates in Hz."""
 
 
 def isi_histogram(isi_counts: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -59,13 +61,15 @@ def isi_histogram(isi_counts: NDArray[np.integer]) -> NDArray[np.float64]:
     >>> import numpy as np
     >>> counts = np.zeros((1, 100), int); counts[0, 10] = 5
     >>> histogram = isi_histogram(counts)
-    >>> float(histogram.max()), int(ISI_EDGES_MS[histogram.argmax()])
-    (1.0, 10)
+    >>> k = int(histogram.argmax())
+    >>> float(histogram.max()), ISI_EDGES_MS[k : k + 2].tolist()
+    (1.0, [9, 11])
     """
     counts = np.asarray(isi_counts, dtype=np.float64)
     total = counts.sum(axis=1, keepdims=True)
     binned = np.stack([counts[:, a:b].sum(axis=1) for a, b in _bins(ISI_EDGES_MS)], axis=1)
-    return np.divide(binned, total, out=np.full_like(binned, np.nan), where=total > 0)
+    share: NDArray[np.float64] = np.divide(binned, total, out=np.full_like(binned, np.nan), where=total > 0)
+    return share
 
 
 def acg_log_ratio(acg_counts: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -85,8 +89,9 @@ def acg_log_ratio(acg_counts: NDArray[np.integer]) -> NDArray[np.float64]:
     Examples
     --------
     >>> import numpy as np
-    >>> np.abs(acg_log_ratio(np.full((1, 201), 50))).max() < 1e-12
-    np.True_
+    >>> flat = acg_log_ratio(np.full((1, 201), 50))
+    >>> bool(np.abs(flat).max() < 1e-4)
+    True
     """
     lag = np.asarray(acg_counts, dtype=np.float64)[:, MAX_LAG_MS:]
     plateau = lag[:, 61:].mean(axis=1, keepdims=True) + 1e-3
@@ -114,7 +119,8 @@ def rate_below_100_ms(isi_counts: NDArray[np.integer], acg_counts: NDArray[np.in
     plateau = np.asarray(acg_counts, dtype=np.float64)[:, MAX_LAG_MS + 61 :].mean(axis=1)
     f = 1e3 * (plateau + 0.02) / (np.asarray(isi_counts, dtype=np.float64).sum(axis=1) + 1)
     grid = np.logspace(np.log10(0.2), np.log10(500), 4000)
-    return np.interp(f, grid / -np.expm1(-0.1 * grid), grid)
+    rate: NDArray[np.float64] = np.interp(f, grid / -np.expm1(-0.1 * grid), grid)
+    return rate
 
 
 def acg_statistics(isi_counts: NDArray[np.integer], acg_counts: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -177,4 +183,4 @@ def _one_train(isi: NDArray[np.float64], lag: NDArray[np.float64], rate: float) 
 
 
 def _bins(edges: NDArray[np.int64]) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]

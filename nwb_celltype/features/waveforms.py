@@ -83,7 +83,7 @@ def describe_waveform(waveform: NDArray[np.floating], sampling_rate_hz: float) -
     >>> t = np.arange(-30, 45) / 30
     >>> shape = describe_waveform(-np.exp(-(t / 0.1) ** 2) + 0.3 * np.exp(-((t - 0.4) / 0.2) ** 2), 30_000)
     >>> shape.polarity, round(float(shape.statistics[1]), 2)
-    (-1, 0.16)
+    (-1, 0.17)
     """
     samples = np.asarray(waveform, dtype=np.float64)
     if samples.ndim != 1 or len(samples) < 8:
@@ -95,7 +95,7 @@ def describe_waveform(waveform: NDArray[np.floating], sampling_rate_hz: float) -
     step_ms = 1e3 / sampling_rate_hz
     centred = samples - _baseline(samples, step_ms)
     scale = np.abs(centred).max()
-    if scale <= 1e-9 * max(1.0, float(np.abs(samples).max())):
+    if scale <= 1e-9 * float(np.abs(samples).max()):
         return "the waveform is flat"
     centred /= scale
     spline = CubicSpline(np.arange(len(centred)) * step_ms, centred)
@@ -116,8 +116,10 @@ def describe_waveform(waveform: NDArray[np.floating], sampling_rate_hz: float) -
 
 
 def _baseline(samples: NDArray[np.float64], step_ms: float) -> float:
-    """Return the median of what comes more than 0.6 ms before the largest deviation, or of the first samples."""
+    """Median of what comes more than 0.6 ms before the largest deviation, or of the first three samples."""
     main = int(np.argmax(np.abs(samples - np.median(samples))))
+    if main * step_ms < _NEEDED_BEFORE_MS:  # cut: what comes first is the peak itself, and no baseline
+        return float(np.median(samples))
     n_before = max(3, main - round(0.6 / step_ms))
     return float(np.median(samples[:n_before]))
 

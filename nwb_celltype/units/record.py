@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType, TracebackType
@@ -234,6 +234,12 @@ class Units:
         waveform = self.waveform_mean[i]
         channel = peak_channel_of(waveform)
         return None if waveform is None or channel is None else waveform[:, channel].copy()
+
+    def peak_waveforms(self) -> Iterator[Float | None]:
+        """Yield `peak_waveform` of every unit, in one sequential pass over the waveforms."""
+        for waveform in self.waveform_mean:
+            channel = peak_channel_of(waveform)
+            yield None if waveform is None or channel is None else waveform[:, channel].copy()
 
     def peak_electrode(self, i: int) -> int | None:
         """Electrode row under the peak channel of unit row `i`, None when channels and electrodes do not match."""
