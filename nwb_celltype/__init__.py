@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nwb_celltype import features
     from nwb_celltype.annotation import Annotation, annotate_units
-    from nwb_celltype.bundles import load_model, models
+    from nwb_celltype.bundles import models
+    from nwb_celltype.classifier import load_model
     from nwb_celltype.errors import (
         CellTypeError,
         InputError,
@@ -48,7 +49,7 @@ _HOME = {
     "choose_run": "runs",
     "evaluate": "evaluation",
     "features": "",
-    "load_model": "bundles",
+    "load_model": "classifier",
     "models": "bundles",
     "published_run": "runs",
     "read_runs": "runs",

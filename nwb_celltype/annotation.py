@@ -117,7 +117,7 @@ def annotate_units(
     >>> annotation.cell_type.tolist(), annotation.reason.tolist()
     (['unclassified'], ['region'])
     """
-    from nwb_celltype.bundles import load_model
+    from nwb_celltype.classifier import load_model
     from nwb_celltype.features import compute
 
     loaded = load_model(model) if isinstance(model, str) or not hasattr(model, "predict") else model

@@ -1,7 +1,7 @@
 """Model folders: weights, a card that says what they are, a licence; every byte checked before it is used.
 
-A model is a folder with ``model.safetensors`` (all members of the ensemble), ``model.json`` (the card), ``LICENSE``, and
-optionally ``training_rows.json`` (hashes of the units it was trained on). Nothing in it is ever executed or unpickled.
+A model is a folder with ``model.safetensors`` (all members of the ensemble), ``model.json`` (the card), ``LICENSE``,
+and optionally ``training_rows.json`` (hashes of the units it was trained on). Nothing in it is executed or unpickled.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ _ALIASES = {
     "split": ("split",),
     "evidence_kind": ("evidence_kind", "evidence", "kind"),
 }
+_INT32 = 2**31
 _EVIDENCE_NUMBERS = ("latency_ms", "jitter_ms", "reliability", "salt_p", "waveform_correlation")
 _TAXONOMIES = {"cerebellum": vocabulary.CEREBELLUM, "forebrain": vocabulary.FOREBRAIN}
 
@@ -57,7 +59,8 @@ def read_label_table(path: str | Path) -> list[LabelRow]:
     Parameters
     ----------
     path : str or Path
-        CSV or TSV with a header. Needed: ``unit_id`` (also ``unit``, ``id``, ``cluster_id``) and ``cell_type`` (also
+        CSV (also with semicolons and decimal commas, as spreadsheets write it in some countries) or TSV, UTF-8, with a
+        header. Needed: ``unit_id`` (also ``unit``, ``id``, ``cluster_id``) and ``cell_type`` (also
         ``label``). Used if there: ``confidence``, ``note``, ``annotator``, ``cell_id``, ``split``, and for evidence
         ``evidence_kind``, ``latency_ms``, ``jitter_ms``, ``reliability``, ``salt_p``, ``waveform_correlation``,
         ``blocker``, ``n_pulses``.
@@ -80,8 +83,16 @@ def read_label_table(path: str | Path) -> list[LabelRow]:
     except UnicodeDecodeError as error:
         message = f"{path} is not UTF-8 text; save the table as CSV in UTF-8."
         raise InputError(message) from error
-    first = text.splitlines()[0] if text.strip() else ""
-    reader = csv.DictReader(text.splitlines(), delimiter="\t" if "\t" in first else ";" if ";" in first else ",")
+    table = text.lstrip("\r\n")
+    skipped = text[: len(text) - len(table)].count("\n")
+    first = table.partition("\n")[0]
+    delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
+    reader = csv.DictReader(io.StringIO(table, newline=""), delimiter=delimiter)
+    try:
+        lines = [(reader.line_num + skipped, raw) for raw in reader]
+    except csv.Error as error:
+        message = f"{path}, line {reader.line_num + skipped}: {error}; save the table as plain CSV."
+        raise InputError(message) from error
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     columns = {key: next((header[a] for a in names if a in header), None) for key, names in _ALIASES.items()}
     for needed in ("unit_id", "cell_type"):
@@ -91,8 +102,13 @@ def read_label_table(path: str | Path) -> list[LabelRow]:
             raise InputError(message)
     rows = []
     seen: dict[int, int] = {}
-    for raw in reader:
-        row = _parse(path, reader.line_num, raw, columns, header)
+    for line, raw in lines:
+        if not any(isinstance(value, str) and value.strip() for value in raw.values()):
+            continue  # spreadsheets end with lines of bare delimiters
+        if None in raw:
+            message = f"{path}, line {line} has more cells than the header; quote texts that hold {delimiter!r}."
+            raise InputError(message)
+        row = _parse(path, line, raw, columns, header, decimal="," if delimiter == ";" else ".")
         if row.unit_id in seen:
             message = f"{path}, lines {seen[row.unit_id]} and {row.line}: unit {row.unit_id} is labelled twice."
             raise InputError(message)
@@ -145,7 +161,7 @@ def annotate_from_table(
         shown = ", ".join(f"{row.unit_id} (line {row.line})" for row in missing[:5])
         message = f"{len(missing)} units of the table are not in {units.session.path or 'the units'}: {shown}."
         raise InputError(message)
-    who = by or _only_annotator(rows)
+    who = (by or "").strip() or _only_annotator(rows)
     if not who:
         what = "the rule" if source_type == "rule" else "who labelled, by name or ORCID"
         message = f"Say {what}, with --by or in a column `annotator`."
@@ -185,6 +201,7 @@ def _parse(
     raw: Mapping[str, str | None],
     columns: Mapping[str, str | None],
     header: Mapping[str, str],
+    decimal: str,
 ) -> LabelRow:
     def text(key: str) -> str:
         name = columns.get(key) or header.get(key)
@@ -195,7 +212,7 @@ def _parse(
         if value.lower() in {"", "nan", "na", "n/a"}:
             return None
         try:
-            parsed = float(value)
+            parsed = float(value.replace(decimal, "."))
         except ValueError as error:
             message = f"{path}, line {line}: `{key}` is {value!r}, a number is needed."
             raise InputError(message) from error
@@ -204,16 +221,25 @@ def _parse(
             raise InputError(message)
         return parsed
 
-    unit = number("unit_id")
-    if unit is None or unit != int(unit):
-        message = f"{path}, line {line}: `unit_id` is {text('unit_id')!r}, a whole number is needed."
+    def whole(key: str) -> int | None:
+        value = number(key)
+        if value is not None and not value.is_integer():
+            message = f"{path}, line {line}: `{key}` is {text(key)!r}, a whole number is needed."
+            raise InputError(message)
+        if value is None:
+            return None
+        return int(text(key)) if re.fullmatch(r"[+-]?\d+", text(key)) else int(value)
+
+    unit = whole("unit_id")
+    if unit is None:
+        message = f"{path}, line {line}: `unit_id` is empty, a whole number is needed."
         raise InputError(message)
     evidence: dict[str, Any] = {key: value for key in _EVIDENCE_NUMBERS if (value := number(key)) is not None}
     if text("blocker"):
         evidence["blocker"] = text("blocker")
-    pulses = number("n_pulses")
+    pulses = whole("n_pulses")
     if pulses is not None:
-        evidence["n_pulses"] = int(pulses)
+        evidence["n_pulses"] = pulses
     if text("note"):
         evidence["note"] = text("note")
     if text("evidence_kind") or evidence:
@@ -221,16 +247,36 @@ def _parse(
     if evidence and not evidence["kind"]:
         message = f"{path}, line {line}: evidence is given but not its kind; add a column `evidence_kind`."
         raise InputError(message)
-    return LabelRow(
-        line,
-        int(unit),
-        text("cell_type"),
-        number("confidence"),
-        text("annotator"),
-        text("cell_id"),
-        text("split"),
-        evidence,
+    row = LabelRow(
+        line=line,
+        unit_id=unit,
+        cell_type=text("cell_type"),
+        confidence=number("confidence"),
+        annotator=text("annotator"),
+        cell_id=text("cell_id"),
+        split=text("split").lower(),
+        evidence=evidence,
     )
+    problem = _problem(row)
+    if problem:
+        message = f"{path}, line {line}: {problem}."
+        raise InputError(message)
+    return row
+
+
+def _problem(row: LabelRow) -> str:
+    """What the extension would refuse about a row, if anything."""
+    if not (row.split or row.evidence):
+        return ""
+    from ndx_cell_type.evidence import evidence_problems
+    from ndx_cell_type.vocabulary import SPLITS
+
+    if row.split and row.split not in SPLITS:
+        return f"`split` is {row.split!r}, not one of {', '.join(SPLITS)}"
+    if not -1 <= row.evidence.get("n_pulses", 0) < _INT32:
+        return f"`n_pulses` is {row.evidence['n_pulses']}, no number of pulses"
+    found = evidence_problems([row.evidence]) if row.evidence else []
+    return found[0].removeprefix("row 0: ") if found else ""
 
 
 def _only_annotator(rows: Sequence[LabelRow]) -> str:
@@ -248,6 +294,9 @@ def _classes(labels: Sequence[str], name: TaxonomyName) -> tuple[Taxonomy, list[
     """Find the taxonomy that knows every label, and each label in its words (`None`: no label)."""
     if name == "free":
         given = [None if vocabulary.means_no_label(label) else label for label in labels]
+        if not any(given):
+            message = "The table holds no label at all; with --taxonomy free the labels are the classes."
+            raise UsageError(message)
         return free_taxonomy(label for label in given if label is not None), given
     wanted = [name] if name in _TAXONOMIES else list(_TAXONOMIES)
     problem = ""

@@ -17,6 +17,7 @@ CONTAINER_PATH = "/processing/ecephys/cell_type_annotations"
 """Where annotations live in an NWB file."""
 
 _RUN_TYPE = "CellTypeAnnotationTable"
+_NUMBERS = ("probability", "confidence", "ood_score")
 _TEXT_ATTRIBUTES = ("created", "input_sha256", "units_object_id", "source_identifier", "supersedes", "verdict")
 
 
@@ -59,6 +60,10 @@ class Run:
         Empty where the file does not say.
     confidence_threshold : float or None
         Units below this confidence were left unclassified.
+    evidence : tuple of tuples of mappings, or None
+        Pieces of evidence for each unit, without the fields that nobody stated.
+    units_path : str
+        HDF5 path of the units table that the run points to; empty for a detached run.
     """
 
     name: str
@@ -81,6 +86,8 @@ class Run:
     supersedes: str = ""
     verdict: str = ""
     confidence_threshold: float | None = None
+    evidence: tuple[tuple[Mapping[str, Any], ...], ...] | None = None
+    units_path: str = ""
 
     def __len__(self) -> int:
         return len(self.unit_ids)
@@ -163,16 +170,12 @@ def choose_run(path: str | Path, name: str | None = None) -> Run:
         If the file holds no runs.
     """
     runs = read_runs(path)
+    chosen = published_run(runs) if name is None else next((run for run in runs if run.name == name), None)
+    if chosen is not None:
+        return chosen
     if not runs:
         message = f"{path} holds no annotation runs; make one with `nwb-celltype annotate`."
         raise InputError(message)
-    if name is None:
-        chosen = published_run(runs)
-        if chosen is not None:
-            return chosen
-    for run in runs:
-        if run.name == name:
-            return run
     message = f"{path} has no run {name!r}; it has {', '.join(run.name for run in runs)}."
     raise UsageError(message)
 
@@ -202,21 +205,22 @@ def _read_run(group: Any, path: str | Path) -> Run:
         cell_type = _texts(group["cell_type"][()])
         is_abstained = np.asarray(group["is_abstained"][()], dtype=bool)
         reason = _texts(group["reason"][()])
-    except KeyError as error:
-        message = f"Run {name!r} in {path} is incomplete ({error}); it was not written by this toolkit as it stands."
+        optional: dict[str, Any] = {c: np.asarray(group[c][()], np.float32) for c in _NUMBERS if c in group}
+        optional |= {c: _texts(group[c][()]) for c in ("reason_detail", "cell_id", "split") if c in group}
+        evidence = _read_evidence(group)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"Run {name!r} in {path} cannot be read ({error}); it was not written by this toolkit as it stands."
         raise InputError(message) from error
     n = len(unit_ids)
-    if not n == len(cell_type) == len(is_abstained) == len(reason):
+    columns: list[Any] = [cell_type, is_abstained, reason, *optional.values()]
+    if any(len(column) != n for column in columns) or (evidence is not None and len(evidence) != n):
         message = f"Run {name!r} in {path} has columns of different lengths; the file is damaged."
         raise InputError(message)
-
-    def numbers(column: str) -> NDArray[np.float32] | None:
-        return np.asarray(group[column][()], dtype=np.float32) if column in group else None
-
-    def texts(column: str) -> NDArray[np.str_] | None:
-        return _texts(group[column][()]) if column in group else None
-
-    detail = texts("reason_detail")
+    shape = np.shape(optional.get("probability", np.empty((n, len(classes)))))
+    if shape != (n, len(classes)):
+        message = f"Run {name!r} in {path} has probabilities of shape {shape} for {n} units and {len(classes)} classes."
+        raise InputError(message)
+    optional |= {key: _text(group.attrs.get(key)) for key in _TEXT_ATTRIBUTES}
     fields = {key: _plain(value) for key, value in method_group.attrs.items() if key not in _HDMF_ATTRIBUTES}
     return Run(
         name=name,
@@ -226,18 +230,44 @@ def _read_run(group: Any, path: str | Path) -> Run:
         cell_type=cell_type,
         is_abstained=is_abstained,
         reason=reason,
-        reason_detail=detail if detail is not None else np.full(n, "", dtype=str),
-        probability=numbers("probability"),
-        confidence=numbers("confidence"),
-        ood_score=numbers("ood_score"),
-        cell_id=texts("cell_id"),
-        split=texts("split"),
+        reason_detail=optional.pop("reason_detail", np.full(n, "", dtype=str)),
         confidence_threshold=_number(group.attrs.get("confidence_threshold")),
-        **{key: _text(group.attrs.get(key)) for key in _TEXT_ATTRIBUTES},
+        evidence=evidence,
+        units_path=_target_of(group, "unit", "table"),
+        **optional,
     )
 
 
-_HDMF_ATTRIBUTES = frozenset({"namespace", "neurodata_type", "object_id"})
+_HDMF_ATTRIBUTES = frozenset({"namespace", "neurodata_type", "object_id", "help"})
+
+
+def _read_evidence(group: Any) -> tuple[tuple[dict[str, Any], ...], ...] | None:
+    """Pieces of evidence for each unit: a ragged region into a table of the same container."""
+    if "evidence" not in group or "evidence_index" not in group:
+        return None
+    table = group.file[group["evidence"].attrs["table"]]
+    stored = {name: table[name][()] for name in map(_text, table.attrs["colnames"]) if f"{name}_index" not in table}
+    columns = {name: (_texts(v) if v.dtype.kind in "OSU" else v).tolist() for name, v in stored.items()}
+    rows = [
+        {name: column[k] for name, column in columns.items() if is_stated(name, column[k])}
+        for k in range(len(table["id"]))
+    ]
+    flat, ends = group["evidence"][()], group["evidence_index"][()].astype(np.int64)
+    starts = np.concatenate(([0], ends[:-1]))
+    return tuple(tuple(rows[k] for k in flat[a:b]) for a, b in zip(starts, ends, strict=True))
+
+
+def _target_of(group: Any, column: str, attribute: str) -> str:
+    """Path of the table that a column points into; empty when it points nowhere."""
+    reference = group[column].attrs.get(attribute) if column in group else None
+    if not isinstance(reference, h5py.Reference) or not reference:
+        return ""
+    return str(group.file[reference].name)
+
+
+def is_stated(key: str, value: Any) -> bool:
+    """Whether a field of evidence holds more than the extension's filling for "not stated"."""
+    return value is not None and value != "" and value == value and (key, value) != ("n_pulses", -1)
 
 
 def _text(value: object) -> str:

@@ -235,7 +235,7 @@ def test_the_first_reason_holds() -> None:
 )  # fmt: skip
 def test_noise_and_multi_unit_activity_are_not_typed(text: str) -> None:
     judgement = judge(units(2, quality={"group": ["good", text]}), Scope())
-    assert judgement.verdict.status == "typable with caution"
+    assert judgement.verdict.status == "typable"
     assert judgement.reason.tolist() == ["", "poor_quality"]
     assert judgement.reason_detail[1] == f"Column 'group' calls the unit {text!r}."
     assert findings(judgement)["quality"] == ("abstain", "1 of 2 units are labelled noise or multi-unit activity.")

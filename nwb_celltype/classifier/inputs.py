@@ -71,7 +71,7 @@ def standardise(blocks: Mapping[str, Matrix], names: Sequence[str], mean: Matrix
         Standard deviations from the mean of the training units.
     """
     joined = np.concatenate([blocks[name] for name in names], axis=-1)
-    return np.nan_to_num((joined - mean) / scale).astype(np.float32)
+    return np.asarray(np.nan_to_num((joined - mean) / scale), dtype=np.float32)
 
 
 def scaling(blocks: Mapping[str, Matrix], names: Sequence[str]) -> tuple[Matrix, Matrix]:

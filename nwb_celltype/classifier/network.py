@@ -1,8 +1,8 @@
 """The networks of the ensemble, all members at once.
 
 Each modality has an encoder: a layer of cosines whose weights start as random Fourier features of a sum of two
-kernels, a Gaussian and a Laplacian one, and are then trained. Each encoder has a head of its own, and a joint head reads
-all encoders together. A unit's probabilities are the mean of the joint head's and of the mean of the heads of the
+kernels, a Gaussian and a Laplacian one, and are then trained. Each encoder has a head of its own, and a joint head
+reads all encoders together. A unit's probabilities are the mean of the joint head's and of the mean of the heads of the
 modalities that the unit has.
 """
 
@@ -54,7 +54,8 @@ def encode(parameters: Parameters, name: str, x: torch.Tensor) -> torch.Tensor:
     """(members, n, width) code of (n, columns) or (members, n, columns) inputs of a modality."""
     encoder = parameters[f"{name}.encoder"]
     code = torch.cos(torch.matmul(x, encoder) + parameters[f"{name}.phase"])
-    return code * (2 / encoder.shape[-1]) ** 0.5
+    scale: float = (2 / encoder.shape[-1]) ** 0.5
+    return code * scale
 
 
 def logits(

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
 from nwb_celltype.annotation import Annotation, annotate_units
-from nwb_celltype.errors import NothingToDoError, RefusedError, UsageError
+from nwb_celltype.errors import CellTypeError, InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.label_table import SourceType, TaxonomyName, annotate_from_table
-from nwb_celltype.nwb_io.graft import Place, graft, mirror_columns
-from nwb_celltype.nwb_io.safe_write import OnPhase, refuse_protected, write_safely
-from nwb_celltype.nwb_io.validation import require_no_new_messages
+from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
+from nwb_celltype.nwb_io.mirror import has_mirror, mirror_columns
+from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, refuse_protected, tidy, write_safely
+from nwb_celltype.nwb_io.validation import require_no_new_messages, require_same_answers, same_answers
 from nwb_celltype.runs import Run, read_runs
-from nwb_celltype.units import Units, read_units
+from nwb_celltype.units import Units, read_units, units_tables
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class AnnotatedFile:
     run : Run
         As read back from that file.
     is_new : bool
-        False when an equal run was there already and nothing was written.
+        False when an equal run was there already and no other was added.
     mirrored : tuple of str
         Units columns that were added on request.
     """
@@ -119,38 +121,73 @@ def annotate(
     """
     source = Path(file).expanduser()
     target = _target(source, out, in_place=in_place)
+    if labels is not None and threshold is not None:
+        message = "A threshold is for a model's answers; leave it out with --labels."
+        raise UsageError(message)
+    if labels is None and by is not None:
+        message = "--by says whose labels they are; give them with --labels."
+        raise UsageError(message)
     if in_place:
         refuse_protected(source)
-    with read_units(source, units_table=units_table, unit_ids=units) as chosen:
+    adds_to_copy = target.exists() and not in_place
+    base = target if adds_to_copy else source
+    before = fingerprint(base)
+    with _open_units(source, units_table, units) as chosen:
         if len(chosen) == 0:
-            message = f"{source} has no units in {chosen.session.units_path or 'its units table'}; nothing to annotate."
+            message = f"{source} has no units in {chosen.session.units_path}; nothing to annotate."
             raise NothingToDoError(message)
-        adds_to_copy = target.exists() and not in_place
         if adds_to_copy:
             _require_copy(target, source, chosen)
-        base = target if adds_to_copy else source
         runs = read_runs(base)
         if labels is None:
             annotation = annotate_units(chosen, model, threshold=threshold)
         else:
             annotation = annotate_from_table(chosen, labels, source_type=source_type, by=by, taxonomy=taxonomy)
         same = next((run for run in reversed(runs) if _is_same(run, annotation)), None)
-        if same is not None and not again:
-            return AnnotatedFile(target, same, is_new=False)
-        place = _place(chosen, annotation, runs, source, units_table)
+        units_path = chosen.session.units_path
+    is_new = same is None or again
+    if same is None or again:
+        place = _place(base, units_path, free_run_name(base, annotation.run_name))
+    elif mirror and not has_mirror(base, same.name, units_path):
+        place = _place(base, units_path, same.name)
+    else:
+        tidy(base)
+        return AnnotatedFile(base, same, is_new=False)
     mirrored: list[str] = []
 
     def append(path: Path) -> None:
-        graft(path, annotation, place)
+        if is_new:
+            graft(path, annotation, place)
         if mirror:
             mirrored.extend(mirror_columns(path, annotation, place))
 
     def validate(path: Path) -> None:
         require_no_new_messages(path, base, place.name)
+        require_same_answers(path, place.name, annotation)
 
-    written = write_safely(base, target, append, validate, on_phase)
+    written = write_safely(base, target, append, validate, on_phase, expected=before)
     run = next(run for run in read_runs(written) if run.name == place.name)
-    return AnnotatedFile(target, run, is_new=True, mirrored=tuple(mirrored))
+    return AnnotatedFile(target, run, is_new=is_new, mirrored=tuple(mirrored))
+
+
+def _open_units(source: Path, units_table: str | None, unit_ids: Sequence[int] | None) -> Units:
+    """Read the units; a sound NWB file that simply has none is no bad input, but nothing to do."""
+    try:
+        return read_units(source, units_table=units_table, unit_ids=unit_ids)
+    except InputError as error:
+        if units_table is None and _lacks_units(source):
+            raise NothingToDoError(str(error)) from error
+        raise
+
+
+def _lacks_units(source: Path) -> bool:
+    try:
+        with h5py.File(source, "r") as file:
+            if "nwb_version" not in file.attrs or file.get("units", getlink=True) is not None:
+                return False
+    except OSError:
+        return False
+    return not units_tables(source)
 
 
 def _target(source: Path, out: str | Path | None, *, in_place: bool) -> Path:
@@ -170,44 +207,41 @@ def _target(source: Path, out: str | Path | None, *, in_place: bool) -> Path:
 
 def _require_copy(target: Path, source: Path, units: Units) -> None:
     """Refuse to touch an existing file unless it is a copy of the source with the same units."""
-    with read_units(target, units_table=units.session.units_path or None) as there:
-        known = set(there.unit_ids.tolist())
-        same = there.session.identifier == units.session.identifier and known.issuperset(units.unit_ids.tolist())
-        if not same or there.select(units.unit_ids).sha256() != units.sha256():
-            message = (
-                f"{target} exists and is no copy of {source} with the same units; it was left alone. "
-                "Choose another name with --out, or move it away."
-            )
-            raise RefusedError(message)
+    try:
+        with read_units(target, units_table=units.session.units_path) as there:
+            same = there.session.identifier == units.session.identifier
+            same = same and there.select(units.unit_ids.tolist()).sha256() == units.sha256()
+    except CellTypeError:  # it is no NWB file, or has not these units
+        same = False
+    if not same:
+        message = (
+            f"{target} exists and is no copy of {source} with the same units; it was left alone. "
+            "Choose another name with --out, or move it away."
+        )
+        raise RefusedError(message)
 
 
-def _place(units: Units, annotation: Annotation, runs: Sequence[Run], source: Path, units_table: str | None) -> Place:
-    with read_units(source, units_table=units_table) as every:
-        all_ids = np.array(every.unit_ids)
-    taken = {run.name for run in runs}
-    name, number = annotation.run_name, 1
-    while name in taken:
-        number += 1
-        name = f"{annotation.run_name}_{number}"
-    session = units.session
-    return Place(name, session.units_path, session.units_object_id, session.identifier, all_ids)
+def _place(base: Path, units_path: str, name: str) -> Place:
+    with read_units(base, units_table=units_path) as every:
+        session = every.session
+        ids = np.array(every.unit_ids)
+        return Place(name, units_path, session.units_object_id, session.identifier, ids, base.name)
 
 
 def _is_same(run: Run, annotation: Annotation) -> bool:
     """Whether a stored run says the same about the same units by the same method."""
-    if run.input_sha256 != annotation.input_sha256 or run.method.source_type != annotation.method.source_type:
+    method, theirs = annotation.method, run.method
+    if (run.input_sha256, theirs.source_type) != (annotation.input_sha256, method.source_type):
         return False
-    if not np.array_equal(run.unit_ids, annotation.unit_ids):
+    if run.classes != annotation.taxonomy.labels or not np.array_equal(run.unit_ids, annotation.unit_ids):
         return False
-    ours, theirs = annotation.method.fields, run.method.fields
-    if annotation.method.source_type == "classifier":
-        keys = ("model_name", "model_version", "weights_sha256")
-        return run.confidence_threshold == annotation.confidence_threshold and all(
-            str(theirs.get(key, "")) == str(ours.get(key, "")) for key in keys
-        )
-    return all(str(theirs.get(key, "")) == str(ours.get(key, "")) for key in ("person", "software")) and np.array_equal(
-        run.cell_type, annotation.cell_type
-    )
+    is_classifier = method.source_type == "classifier"
+    keys = ("model_name", "model_version", "weights_sha256") if is_classifier else ("person", "software")
+    if any(str(theirs.fields.get(key, "")) != str(method.fields.get(key, "")) for key in keys):
+        return False
+    if is_classifier:
+        return run.confidence_threshold == annotation.confidence_threshold
+    return same_answers(run, annotation)
 
 
 def _unit_json(run: Run, k: int) -> dict[str, Any]:

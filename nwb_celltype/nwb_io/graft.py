@@ -7,10 +7,10 @@ references are pointed at the objects of the same path in the file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
 from nwb_celltype.errors import InputError
+from nwb_celltype.nwb_io.old_schema import help_text, is_older_than, speak_old_schema
 from nwb_celltype.runs import CONTAINER_PATH
 
 if TYPE_CHECKING:
@@ -26,20 +27,11 @@ if TYPE_CHECKING:
 
 _MODULE_PATH = CONTAINER_PATH.rsplit("/", 1)[0]
 _NAMESPACE = "ndx-cell-type"
+_MOST_STEPS = 64
 _MODULE_ATTRIBUTES = {
     "description": "processed extracellular electrophysiology data",
     "namespace": "core",
     "neurodata_type": "ProcessingModule",
-}
-
-
-# The texts that the schemas before 2.1 prescribe.
-_HELP_BEFORE_2_1 = {
-    "ProcessingModule": "A collection of analysis outputs from processing of data",
-    "VectorData": "Values for a list of elements",
-    "VectorIndex": "indexes into a list of values for a list of elements",
-    "ElementIdentifiers": "unique identifiers for a list of elements",
-    "DynamicTableRegion": "a subset (i.e. slice or region) of a DynamicTable",
 }
 
 
@@ -59,6 +51,8 @@ class Place:
         `identifier` of the file.
     all_unit_ids : (n,) array
         Ids of every unit of the table, in its order.
+    file_name : str
+        What messages call the file, which is changed under another name.
     """
 
     name: str
@@ -66,6 +60,7 @@ class Place:
     units_object_id: str
     source_identifier: str
     all_unit_ids: np.ndarray
+    file_name: str = "The file"
 
 
 def graft(path: Path, annotation: Annotation, place: Place) -> None:
@@ -74,91 +69,44 @@ def graft(path: Path, annotation: Annotation, place: Place) -> None:
     Raises
     ------
     InputError
-        If a run of that name, or something that is no annotation container, is already there.
+        If a run of that name, or something that is no annotation container, is already there; or if the extension
+        refuses the run.
     """
-    with h5py.File(path, "r+") as file, _scratch_file(annotation, place, file) as scratch:
-        _require_place(file, place, path)
-        container = _container(file, scratch)
-        copied = []
-        for name in scratch[CONTAINER_PATH]:
-            if name not in container:  # a class table that is there already is shared
-                scratch.copy(scratch[f"{CONTAINER_PATH}/{name}"], container, name=name)
-                copied.append(name)
-        for name in copied:
-            _point_references(scratch, f"{CONTAINER_PATH}/{name}", file, place.units_path)
-            if is_older_than(file, 2, 2):
-                _speak_old_schema(container[name], file)
-        _cache_specification(file, scratch)
-
-
-def mirror_columns(path: Path, annotation: Annotation, place: Place) -> list[str]:
-    """Write the run as plain columns of the units table, for readers that know nothing else.
-
-    Parameters
-    ----------
-    path : Path
-    annotation : Annotation
-    place : Place
-        The columns are called ``<run>_cell_type`` and, for classifier runs, ``<run>_confidence``.
-
-    Returns
-    -------
-    list of str
-        Names of the new columns.
-
-    Raises
-    ------
-    InputError
-        If a column of that name is already there; it is never touched.
-    """
-    rows = {int(i): k for k, i in enumerate(annotation.unit_ids)}
-    order = [rows.get(int(i)) for i in place.all_unit_ids]
-    columns: dict[str, tuple[str, Any]] = {
-        f"{place.name}_cell_type": (
-            f"Cell type from the annotation run {place.name!r}; empty where the run does not name the unit.",
-            np.array(["" if k is None else str(annotation.cell_type[k]) for k in order], dtype=object),
-        )
-    }
-    if annotation.confidence is not None:
-        values = annotation.confidence
-        columns[f"{place.name}_confidence"] = (
-            f"Confidence of the annotation run {place.name!r}; NaN where there is none.",
-            np.array([np.nan if k is None else values[k] for k in order], dtype=np.float32),
-        )
     with h5py.File(path, "r+") as file:
-        table = file[place.units_path]
-        taken = [name for name in columns if name in table]
-        if taken:
-            message = f"{path.name} already has the units column {taken[0]!r}; columns are never overwritten."
-            raise InputError(message)
-        for name, (description, data) in columns.items():
-            dtype = h5py.string_dtype() if data.dtype == object else data.dtype
-            dataset = table.create_dataset(name, data=data, dtype=dtype, maxshape=(None,), chunks=True)
-            dataset.attrs["description"] = description
-            dataset.attrs["namespace"] = "core" if is_older_than(file, 2, 2) else "hdmf-common"
-            dataset.attrs["neurodata_type"] = "VectorData"
-            dataset.attrs["object_id"] = str(uuid4())
-            if is_older_than(file, 2, 1):
-                dataset.attrs["help"] = _HELP_BEFORE_2_1["VectorData"]
-        names = [n.decode() if isinstance(n, bytes) else str(n) for n in table.attrs["colnames"]] + list(columns)
-        # Names of fixed length, as old files have them, must be made longer, not cut.
-        old = h5py.check_string_dtype(table.attrs.get_id("colnames").dtype)
-        fixed = np.array(names, dtype="S") if old is not None and old.length is not None else None
-        table.attrs.create(
-            "colnames", names if fixed is None else fixed, dtype=None if fixed is not None else h5py.string_dtype()
-        )
-    return list(columns)
+        _require_place(file, place)
+        classes = _class_table_name(file, annotation)
+        with _scratch_file(annotation, place, classes) as scratch:
+            _copy_run(scratch, file, place)
 
 
-def _scratch_file(annotation: Annotation, place: Place, file: Any) -> Any:
+def _copy_run(scratch: Any, file: Any, place: Place) -> None:
+    container = _container(file, scratch)
+    copied = [name for name in scratch[CONTAINER_PATH] if name not in container]  # classes may be there: shared
+    for name in copied:
+        scratch.copy(scratch[f"{CONTAINER_PATH}/{name}"], container, name=name)
+    for name in copied:
+        _point_references(scratch, f"{CONTAINER_PATH}/{name}", file, place.units_path)
+        if is_older_than(file, 2, 2):
+            speak_old_schema(container[name], file)
+    _cache_specification(file, scratch)
+
+
+def free_run_name(path: Path, wanted: str) -> str:
+    """Return `wanted`, or with ``_2``, ``_3`` and so on if that or a name that goes with it is taken in the file."""
+    with h5py.File(path, "r") as file:
+        container = file.get(CONTAINER_PATH)
+        taken = set(container) if isinstance(container, h5py.Group) else set()
+    names = (wanted if number == 1 else f"{wanted}_{number}" for number in count(1))
+    return next(name for name in names if taken.isdisjoint(_names_of_run(name)))
+
+
+def _names_of_run(name: str) -> tuple[str, str, str]:
+    """Names in the container that a run takes: its own, its method's and its evidence's."""
+    return name, f"{name}_method", f"{name}_evidence"
+
+
+def _scratch_file(annotation: Annotation, place: Place, classes_name: str) -> Any:
     """Write the run with pynwb into an HDF5 file that lives in memory, as part of an otherwise empty NWB file."""
-    from ndx_cell_type import (
-        CellTypeAnnotationMethod,
-        CellTypeAnnotations,
-        CellTypeAnnotationTable,
-        CellTypeClassTable,
-        CellTypeEvidenceTable,
-    )
     from pynwb import NWBHDF5IO, NWBFile
     from pynwb.core import ElementIdentifiers
     from pynwb.misc import Units as UnitsTable
@@ -167,28 +115,50 @@ def _scratch_file(annotation: Annotation, place: Place, file: Any) -> Any:
     nwb.units = UnitsTable(
         name="units", description="stand-in", id=ElementIdentifiers(name="id", data=np.asarray(place.all_unit_ids))
     )
+    from ndx_cell_type import CellTypeAnnotations
+
     container = CellTypeAnnotations()
     nwb.create_processing_module("ecephys", _MODULE_ATTRIBUTES["description"]).add(container)
-    rows = [_class_row(c) for c in annotation.taxonomy.classes]
+    try:
+        container.add_run(_table(annotation, place, classes_name, nwb.units))
+    except ValueError as error:  # the extension's own rules, in sentences
+        message = f"The run {place.name!r} cannot be stored: {error}"
+        raise InputError(message) from error
+    memory = io.BytesIO()
+    with NWBHDF5IO(file=h5py.File(memory, "w"), mode="w") as writer:
+        writer.write(nwb)
+    return h5py.File(memory, "r")
+
+
+def _table(annotation: Annotation, place: Place, classes_name: str, units: Any) -> Any:
+    """Make the extension's table of an annotation."""
+    from ndx_cell_type import (
+        CellTypeAnnotationMethod,
+        CellTypeAnnotationTable,
+        CellTypeClassTable,
+        CellTypeEvidenceTable,
+    )
+
+    run_name, method_name, evidence_name = _names_of_run(place.name)
     classes = CellTypeClassTable.from_rows(
-        name=_class_table_name(file, annotation, rows),
+        name=classes_name,
         description=annotation.taxonomy.description,
         taxonomy_name=annotation.taxonomy.name,
         taxonomy_version=annotation.taxonomy.version,
-        rows=rows,
+        rows=_class_rows(annotation),
     )
     fields = {key: value for key, value in annotation.method.fields.items() if value not in ("", None)}
-    method = CellTypeAnnotationMethod(name=f"{place.name}_method", source_type=annotation.method.source_type, **fields)
+    method = CellTypeAnnotationMethod(name=method_name, source_type=annotation.method.source_type, **fields)
     evidence_rows = [row for rows_ in annotation.evidence or () for row in rows_]
     evidence_table, evidence = None, None
     if evidence_rows:
         evidence_table = CellTypeEvidenceTable.from_rows(
-            name=f"{place.name}_evidence", description=f"Evidence for the run {place.name}.", rows=evidence_rows
+            name=evidence_name, description=f"Evidence for the run {run_name}.", rows=evidence_rows
         )
         counts = np.cumsum([0, *(len(r) for r in annotation.evidence or ())])
         evidence = [list(range(a, b)) for a, b in pairwise(counts)]
     run = CellTypeAnnotationTable.from_columns(
-        name=place.name,
+        name=run_name,
         description=annotation.description,
         classes=classes,
         method=method,
@@ -204,7 +174,7 @@ def _scratch_file(annotation: Annotation, place: Place, file: Any) -> Any:
         split=annotation.split,
         evidence=evidence,
         evidence_table=evidence_table,
-        units=nwb.units,
+        units=units,
         created=annotation.created,
         input_sha256=annotation.input_sha256,
         source_identifier=place.source_identifier,
@@ -214,76 +184,102 @@ def _scratch_file(annotation: Annotation, place: Place, file: Any) -> Any:
     )
     # `from_columns` notes the stand-in's id; the run belongs to the table of the file, which may have none.
     run.fields["units_object_id"] = place.units_object_id or None
-    container.add_run(run)
-    scratch = h5py.File(f"{place.name}.nwb", "w", driver="core", backing_store=False)
-    with NWBHDF5IO(file=scratch, mode="w") as io:
-        io.write(nwb)
-        scratch = h5py.File(_bytes_of(scratch), "r")
-    return scratch
+    return run
 
 
-def _bytes_of(file: Any) -> Any:
-    import io
-
-    file.flush()
-    return io.BytesIO(file.id.get_file_image())
-
-
-def _class_row(cell_class: Any) -> dict[str, str]:
-    return {
-        "label": cell_class.label,
-        "full_name": cell_class.full_name,
-        "definition": cell_class.definition,
-        "ontology_id": cell_class.ontology_id,
-        "ontology_label": cell_class.ontology_label,
-        "mapping_relation": cell_class.mapping_relation,
-        "parent_label": cell_class.parent_label,
-    }
+_CLASS_COLUMNS = (
+    "label",
+    "full_name",
+    "definition",
+    "ontology_id",
+    "ontology_label",
+    "mapping_relation",
+    "parent_label",
+)
 
 
-def _class_table_name(file: Any, annotation: Annotation, rows: Sequence[Mapping[str, str]]) -> str:
+def _class_rows(annotation: Annotation) -> list[dict[str, str]]:
+    return [{column: getattr(c, column) for column in _CLASS_COLUMNS} for c in annotation.taxonomy.classes]
+
+
+def _class_table_name(file: Any, annotation: Annotation) -> str:
     """Name of the class table: that of an equal one already in the file, else one that is free."""
     base = f"{annotation.taxonomy.name}_classes"
-    container = file.get(CONTAINER_PATH)
-    if container is None:
-        return base
-    number = 1
-    while True:
-        name = base if number == 1 else f"{base}_{number}"
-        if name not in container or _same_classes(container[name], rows, annotation):
-            return name
-        number += 1
+    container = file.get(CONTAINER_PATH, {})
+    names = (base if number == 1 else f"{base}_{number}" for number in count(1))
+    return next(n for n in names if n not in container or _same_classes(container[n], annotation))
 
 
-def _same_classes(group: Any, rows: Sequence[Mapping[str, str]], annotation: Annotation) -> bool:
-    if group.attrs.get("neurodata_type") != "CellTypeClassTable":
+def _same_classes(group: Any, annotation: Annotation) -> bool:
+    taxonomy, attributes = annotation.taxonomy, group.attrs
+    if attributes.get("neurodata_type") != "CellTypeClassTable":
         return False
-    if group.attrs.get("taxonomy_version") != annotation.taxonomy.version:
+    if (attributes.get("taxonomy_name"), attributes.get("taxonomy_version")) != (taxonomy.name, taxonomy.version):
         return False
-    for column in rows[0]:
+    rows = _class_rows(annotation)
+    for column in _CLASS_COLUMNS:
         stored = [v.decode() if isinstance(v, bytes) else v for v in group[column][()]] if column in group else None
         if stored != [row[column] for row in rows]:
             return False
     return True
 
 
-def _require_place(file: Any, place: Place, path: Path) -> None:
-    existing = file.get(CONTAINER_PATH)
-    if existing is not None and existing.attrs.get("neurodata_type") != "CellTypeAnnotations":
-        message = (
-            f"{path.name} has something else at {CONTAINER_PATH} (type {existing.attrs.get('neurodata_type')!r}); "
-            "annotations cannot be added."
-        )
-        raise InputError(message)
-    if existing is not None and place.name in existing:
-        message = f"{path.name} already has a run {place.name!r}; runs are never overwritten."
-        raise InputError(message)
-    module = file.get(_MODULE_PATH)
-    if module is not None and module.attrs.get("neurodata_type") != "ProcessingModule":
-        message = (
-            f"{path.name} has something at {_MODULE_PATH} that is no processing module; annotations need one there."
-        )
-        raise InputError(message)
+def _require_place(file: Any, place: Place) -> None:
+    """Refuse a file in which the run has no place of its own.
+
+    Raises
+    ------
+    InputError
+        Saying what is there instead.
+    """
+    for where, kind in ((_MODULE_PATH, "ProcessingModule"), (CONTAINER_PATH, "CellTypeAnnotations")):
+        found = _node(file, where, place.file_name)
+        if found is not None and (not isinstance(found, h5py.Group) or _type(found) != kind):
+            message = f"{place.file_name} has {_type(found) or 'something'} at {where}, where a {kind} is needed; "
+            raise InputError(message + "annotations cannot be added.")
+    _node(file, place.units_path, place.file_name)
+    container = file.get(CONTAINER_PATH, {})
+    for name in _names_of_run(place.name):
+        if name in container:
+            message = f"{place.file_name} already has {name!r} among its annotations; runs are never overwritten."
+            raise InputError(message)
+
+
+def _node(file: Any, where: str, file_name: str) -> Any:
+    """Object at a path, `None` where there is nothing; it must be in this very file.
+
+    Links into other files are not followed: HDF5 would open those for writing, and that alone changes them.
+
+    Raises
+    ------
+    InputError
+        If a link on the way leads to another file, or nowhere.
+    """
+    node, left, followed = file, where.strip("/").split("/"), ""
+    for _ in range(_MOST_STEPS):
+        if not left:
+            return node
+        link = node.get(left[0], getlink=True) if isinstance(node, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            message = f"{where} of {file_name} is a link into {link.filename}; annotate that file instead."
+            raise InputError(message)
+        if isinstance(link, h5py.SoftLink):
+            node, left = (file if link.path.startswith("/") else node), [*link.path.strip("/").split("/"), *left[1:]]
+            followed = link.path
+        elif link is None and followed:
+            message = f"{where} of {file_name} is a link to {followed}, which is not there; mend the file."
+            raise InputError(message)
+        elif link is None:
+            return None
+        else:
+            node, left = node[left[0]], left[1:]
+    message = f"The links at {where} of {file_name} lead in a circle; mend the file."
+    raise InputError(message)
+
+
+def _type(node: Any) -> str:
+    value = node.attrs.get("neurodata_type", "")
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _container(file: Any, scratch: Any) -> Any:
@@ -294,7 +290,7 @@ def _container(file: Any, scratch: Any) -> Any:
             for key, value in scratch[path].attrs.items():
                 group.attrs[key] = value
             if is_older_than(file, 2, 1):
-                group.attrs["help"] = _HELP_BEFORE_2_1.get(group.attrs["neurodata_type"], "Cell types of units")
+                group.attrs["help"] = help_text(group.attrs["neurodata_type"])
     return file[CONTAINER_PATH]
 
 
@@ -313,35 +309,15 @@ def _point_references(scratch: Any, path: str, file: Any, units_path: str) -> No
     scratch[path].visit(lambda name: mend(f"{path}/{name}"))
 
 
-def _speak_old_schema(group: Any, file: Any) -> None:
-    """Write what schemas older than 2.2 ask for and later ones dropped, or their validator complains.
-
-    Before 2.2 the list of columns is ASCII; before 2.1 every object carries a `help` text.
-    """
-    members = [group]
-    group.visititems(lambda _, member: members.append(member))
-    for member in members:
-        if is_older_than(file, 2, 2) and "colnames" in member.attrs:
-            member.attrs["colnames"] = np.array([str(n) for n in member.attrs["colnames"]], dtype="S")
-        kind = member.attrs.get("neurodata_type")
-        if is_older_than(file, 2, 1) and kind is not None:
-            member.attrs["help"] = _HELP_BEFORE_2_1.get(kind, "Cell types of units")
-
-
-def is_older_than(file: Any, major: int, minor: int) -> bool:
-    """Whether an open NWB file follows a schema older than this; one that does not say is not."""
-    version = file.attrs.get("nwb_version", "")
-    text = (version.decode() if isinstance(version, bytes) else str(version)).removeprefix("NWB-")
-    numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
-    return bool(numbers) and numbers < (major, minor)
-
-
 def _cache_specification(file: Any, scratch: Any) -> None:
     """Store the extension's specification, so that the file opens where the extension is not installed."""
     specifications = file.require_group("/specifications")
     if ".specloc" not in file.attrs:
         file.attrs.create(".specloc", specifications.ref, dtype=h5py.ref_dtype)
-    for version in scratch["/specifications"][_NAMESPACE]:
-        namespace = specifications.require_group(_NAMESPACE)
-        if version not in namespace:
-            scratch.copy(f"/specifications/{_NAMESPACE}/{version}", namespace, name=version)
+    # Readers look for what it builds on among the cached specifications, once there are any.
+    needed = {_NAMESPACE} if "core" in specifications else set(scratch["/specifications"])
+    for name in needed:
+        namespace = specifications.require_group(name)
+        for version in scratch[f"/specifications/{name}"]:
+            if version not in namespace:
+                scratch.copy(f"/specifications/{name}/{version}", namespace, name=version)

@@ -6,12 +6,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
 
@@ -20,6 +21,9 @@ PHASES: tuple[Phase, ...] = ("copy", "append", "validate", "sync", "rename")
 """What happens to a file, in this order."""
 
 OnPhase = Callable[[Phase], None]
+
+Fingerprint = tuple[int, int, int]
+"""Size, moment of the last change and inode: enough to notice that a file was written to."""
 
 _PARTIAL = ".nwb-celltype-partial"
 _LOCK = ".nwb-celltype-lock"
@@ -33,6 +37,8 @@ def write_safely(
     append: Callable[[Path], None],
     validate: Callable[[Path], None],
     on_phase: OnPhase = lambda _: None,
+    *,
+    expected: Fingerprint | None = None,
 ) -> Path:
     """Copy `source`, change the copy, check it, and only then let it take the place of `target`.
 
@@ -48,6 +54,8 @@ def write_safely(
         Raises if the changed copy must not be kept.
     on_phase : callable, optional
         Told the name of each phase as it begins.
+    expected : tuple, optional
+        `fingerprint` of the source from before it was first read; it must be the same until the end.
 
     Returns
     -------
@@ -59,11 +67,10 @@ def write_safely(
     RefusedError
         If the file must not change (git-annex, a download from an archive), or another process is changing it.
     InputError
-        If the source cannot be read, the folder cannot be written, or the disk is too full.
+        If the source cannot be read or has changed, the folder cannot be written, or the disk is too full.
     """
     source, target = Path(os.path.realpath(source)), Path(os.path.realpath(target))
-    in_place = source == target
-    if in_place:
+    if target.exists():
         refuse_protected(target)
     folder = target.parent
     if not folder.is_dir():
@@ -73,7 +80,8 @@ def write_safely(
     try:
         with _only_writer(target):
             remove_abandoned(target)
-            before = _fingerprint(source)
+            before = fingerprint(source) if expected is None else expected
+            _require_unchanged(source, before)
             _require_room(folder, before[0], source)
             on_phase("copy")
             _copy(source, partial)
@@ -85,14 +93,12 @@ def write_safely(
             _take_over_metadata(target if target.exists() else source, partial, same_owner=target.exists())
             _sync(partial)
             on_phase("rename")
-            if _fingerprint(source) != before:
-                message = f"{source} changed while it was being annotated; nothing was written. Run it again."
-                raise InputError(message)
+            _require_unchanged(source, before)
             os.replace(partial, target)
-            _sync(folder)
+            with contextlib.suppress(OSError):  # some file systems cannot sync folders; the file is whole either way
+                _sync(folder)
     except OSError as error:
-        message = f"Writing {target} failed: {error}. The file is as it was before."
-        raise InputError(message) from error
+        raise InputError(_why_not_written(target, error)) from error
     finally:
         partial.unlink(missing_ok=True)
     return target
@@ -108,24 +114,40 @@ def refuse_protected(path: Path) -> None:
     """
     real = Path(os.path.realpath(path))
     if ".git" in real.parts and "annex" in real.parts:
-        message = f"{path} is a git-annex object; changing it would break its checksum. Write a copy with --out."
+        message = f"{path} is a git-annex object; changing it would break its checksum. Write a new file with --out."
         raise RefusedError(message)
     for folder in real.parents:
         if (folder / "dandiset.yaml").is_file():
             message = (
                 f"{path} belongs to the dandiset in {folder}; changing it would break the archive's checksum. "
-                "Write a copy with --out."
+                "Write a new file with --out."
             )
             raise RefusedError(message)
 
 
+def tidy(target: Path) -> None:
+    """Delete what killed runs left beside `target`, unless somebody is writing it now."""
+    target = Path(os.path.realpath(target))
+    if _abandoned(target) or _lock_of(target).exists():
+        with contextlib.suppress(OSError, RefusedError), _only_writer(target):
+            remove_abandoned(target)
+
+
 def remove_abandoned(target: Path) -> list[Path]:
     """Delete the unfinished copies that killed runs left beside `target`; call it as the only writer."""
-    name = "".join(f"[{c}]" if c in "*?[" else c for c in target.name)
-    left = list(target.parent.glob(f".{name}.*{_PARTIAL}"))
+    left = _abandoned(target)
     for partial in left:
         partial.unlink(missing_ok=True)
     return left
+
+
+def _abandoned(target: Path) -> list[Path]:
+    ours = re.compile(rf"\.{re.escape(target.name)}\.\d+-[0-9a-f]{{8}}{re.escape(_PARTIAL)}")
+    return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}{_LOCK}")
 
 
 @contextlib.contextmanager
@@ -134,33 +156,70 @@ def _only_writer(target: Path) -> Iterator[None]:
 
     The lock is on a file of its own, because HDF5 locks the data files themselves.
     """
-    lock = target.with_name(f".{target.name}{_LOCK}")
-    with lock.open("ab") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            taken = not (lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat()))
-        except BlockingIOError:
-            taken = True
-        except OSError as error:  # a file system without locks
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            taken = False
-        if taken:
-            message = f"Another process is writing {target}; run this again when it is done."
-            raise RefusedError(message)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    lock = _lock_of(target)
+    while True:
+        with lock.open("ab") as handle:
+            if not _locked(handle):
+                message = f"Another process is writing {target}; run this again when it is done."
+                raise RefusedError(message)
+            if not _is_at(lock, handle):  # its last holder has just finished and deleted it
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
 
 
-def _fingerprint(path: Path) -> tuple[int, int, int]:
+def _locked(handle: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # a file system without locks
+            raise
+    return True
+
+
+def _is_at(path: Path, handle: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """What tells whether a file has been written to.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
     try:
         status = path.stat()
     except FileNotFoundError as error:
         message = f"{path} does not exist; check the path."
         raise InputError(message) from error
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _require_unchanged(source: Path, before: Fingerprint) -> None:
+    if fingerprint(source) != before:
+        message = f"{source} changed while it was being annotated; nothing was written. Run it again."
+        raise InputError(message)
+
+
+def _why_not_written(target: Path, error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"The folder {target.parent} may not be written ({error.strerror}); nothing was written. "
+            "Choose another place with --out."
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{target.parent} is full ({error.strerror}); nothing was written. Make room, or choose another place."
+    return f"Writing {target} failed, and nothing was changed: {error}"
 
 
 def _require_room(folder: Path, size: int, source: Path) -> None:
@@ -174,8 +233,11 @@ def _require_room(folder: Path, size: int, source: Path) -> None:
 
 
 def _copy(source: Path, partial: Path) -> None:
-    """Copy the bytes; share the blocks where the file system can. Never a hard link: it would change the source."""
-    with source.open("rb") as old, partial.open("xb") as new:
+    """Copy the bytes; share the blocks where the file system can. Never a hard link: it would change the source.
+
+    Nobody else may read the copy before it has the mode of the file that it replaces.
+    """
+    with source.open("rb") as old, open(partial, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as new:
         try:
             fcntl.ioctl(new, _FICLONE, old.fileno())
         except OSError:
@@ -185,10 +247,15 @@ def _copy(source: Path, partial: Path) -> None:
 def _take_over_metadata(old: Path, new: Path, *, same_owner: bool) -> None:
     """Give the new file the mode, extended attributes and, where it replaces a file, the owner of the old one."""
     status = old.stat()
-    if same_owner and (status.st_uid, status.st_gid) != (new.stat().st_uid, new.stat().st_gid):
-        with contextlib.suppress(PermissionError):  # only root may give files away; the content is worth more
-            os.chown(new, status.st_uid, status.st_gid)
-    for name in os.listxattr(old):
+    if same_owner:
+        for owner in (status.st_uid, -1):  # only root may give files away, but a member of the group may keep it
+            with contextlib.suppress(PermissionError):
+                os.chown(new, owner, status.st_gid)
+                break
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # a file system without extended attributes
+        names = os.listxattr(old)
+    for name in names:
         # Labels that the system manages (security.*, some trusted.*) are its own to set.
         with contextlib.suppress(OSError):
             os.setxattr(new, name, os.getxattr(old, name))

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.annotation import Annotation
 from nwb_celltype.errors import InputError
-from nwb_celltype.runs import read_runs
+from nwb_celltype.runs import Run, is_stated, read_runs
+
+_COLUMNS = (
+    "unit_ids",
+    "cell_type",
+    "is_abstained",
+    "reason",
+    "reason_detail",
+    "cell_id",
+    "split",
+    "probability",
+    "confidence",
+    "ood_score",
+)
 
 
 def validator_messages(path: Path) -> list[str]:
@@ -41,21 +60,42 @@ def validator_messages(path: Path) -> list[str]:
 
 
 def require_no_new_messages(path: Path, source: Path, name: str) -> None:
-    """Raise unless every validator message about `path` was there in `source` already, and the new run reads back.
+    """Raise unless every validator message about `path` was there in `source` already.
 
     Raises
     ------
     InputError
         Listing the new messages.
     """
-    if name not in {run.name for run in read_runs(path)}:
-        message = f"Run {name!r} cannot be read back from the copy of {source}; nothing was written."
-        raise InputError(message)
     fresh = new_messages(path, source)
     if fresh:
         listed = "\n  ".join(fresh[:10])
-        message = f"With the run, {source} would gain {len(fresh)} validator messages; nothing was written:\n  {listed}"
+        message = (
+            f"With the run {name!r}, {source} would gain {len(fresh)} validator messages; nothing was written:\n"
+            f"  {listed}"
+        )
         raise InputError(message)
+
+
+def require_same_answers(path: Path, name: str, annotation: Annotation) -> None:
+    """Raise unless the stored run says what the annotation says.
+
+    Raises
+    ------
+    InputError
+        If it does not, which is a mistake in this program.
+    """
+    run = next((run for run in read_runs(path) if run.name == name), None)
+    if run is None or not same_answers(run, annotation):
+        message = f"Run {name!r} reads back differently from what was written; nothing was kept. Please report this."
+        raise InputError(message)
+
+
+def same_answers(run: Run, annotation: Annotation) -> bool:
+    """Whether a stored run says the same about the same units."""
+    return _evidence_key(run.evidence) == _evidence_key(annotation.evidence) and all(
+        _equal(getattr(run, name), getattr(annotation, name)) for name in _COLUMNS
+    )
 
 
 def new_messages(path: Path, source: Path) -> list[str]:
@@ -63,14 +103,31 @@ def new_messages(path: Path, source: Path) -> list[str]:
     after = _checked(path)
     if not after:
         return []
-    before = _checked(source)
-    if before is None:  # a file that could not be checked before cannot be held against its copy
-        return []
-    return list((Counter(after) - Counter(before)).elements())
+    return list((Counter(after) - Counter(_checked(source))).elements())
 
 
-def _checked(path: Path) -> list[str] | None:
+def _checked(path: Path) -> list[str]:
+    """Messages about a file, or the one that it cannot be checked: that too must have been so before."""
     try:
         return validator_messages(path)
-    except InputError:
-        return None
+    except InputError as error:
+        return [str(error).replace(str(path), "the file")]
+
+
+def _equal(ours: NDArray[Any] | None, theirs: NDArray[Any] | None) -> bool:
+    """Whether two columns are equal as they are stored, numbers in single precision."""
+    if ours is None or theirs is None:
+        return ours is theirs
+    if np.asarray(ours).dtype.kind == "f":
+        return np.array_equal(np.float32(ours), np.float32(theirs), equal_nan=True)
+    return np.array_equal(ours, theirs)
+
+
+def _evidence_key(evidence: Iterable[Iterable[Mapping[str, Any]]] | None) -> list[list[dict[str, Any]]]:
+    """Evidence as it compares: what is stated, numbers in single precision."""
+    rows = [[{k: _stored(v) for k, v in piece.items() if is_stated(k, v)} for piece in e] for e in evidence or ()]
+    return rows if any(rows) else []
+
+
+def _stored(value: Any) -> Any:
+    return float(np.float32(value)) if isinstance(value, int | float) else value
