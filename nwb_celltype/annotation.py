@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +20,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from nwb_celltype.classifier import Model
+    from nwb_celltype.features.dataset import Progress
     from nwb_celltype.units import Units
 
 SOFTWARE_URL = "https://github.com/nwb-celltype/nwb-celltype"
 CONFIDENCE_IS = "largest calibrated probability"
-
-# Beginnings of the sentences with which features refuse a train: few spikes mask the modality, damage the unit.
-_FEW_SPIKES = ("inter-spike intervals below 100 ms, at least", "no spike times", "the autocorrelogram is empty")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +77,25 @@ class Annotation:
 
 def annotate_units(
     units: Units,
-    model: str | Model = "cerebellum",
+    model: str | Path | Model = "cerebellum",
     *,
     threshold: float | None = None,
     features: xr.Dataset | None = None,
+    progress: Progress | None = None,
 ) -> Annotation:
     """Say what cell each unit is, or why not.
 
     Parameters
     ----------
     units : Units
-    model : str or Model
+    model : str, Path or Model
         Name of a shipped model, path of a model folder, or a loaded model.
     threshold : float, optional
         Least calibrated top probability of an answer, between 0 and 1; the model's own by default.
     features : xarray.Dataset, optional
         From `nwb_celltype.features.compute`, when they are at hand already.
+    progress : callable, optional
+        Called after each unit with a task, the units done and the number of units.
 
     Returns
     -------
@@ -120,13 +122,13 @@ def annotate_units(
     from nwb_celltype.classifier import load_model
     from nwb_celltype.features import compute
 
-    loaded = load_model(model) if isinstance(model, str) or not hasattr(model, "predict") else model
+    loaded = load_model(model) if isinstance(model, str | Path) else model
     card = loaded.card
     limit = loaded.default_threshold if threshold is None else float(threshold)
     if not 0 <= limit <= 1:
         message = f"The threshold is a probability between 0 and 1, not {threshold}."
         raise UsageError(message)
-    features = compute(units) if features is None else features
+    features = compute(units, progress=progress) if features is None else features
     prediction = loaded.predict(features)
     judgement = judge(units, scope_of(card), observed_seconds(features))
     reason, detail = _reasons(judgement, features, prediction, loaded.ood_threshold, limit)
@@ -195,16 +197,15 @@ def _reasons(
     reason = judgement.reason.astype(object)
     detail = judgement.reason_detail.astype(object)
     waveform_reasons, train_reasons = features["waveform_reason"].values, features["train_reason"].values
+    problems = features["train_problem"].values
     for k in range(len(reason)):
         if reason[k]:
             continue
         no_waveform, no_train = str(waveform_reasons[k]), str(train_reasons[k])
-        few = any(mark in no_train for mark in _FEW_SPIKES)
-        if no_train and not few:
+        if problems[k] == "invalid":
             reason[k], detail[k] = "invalid_data", f"{_sentence(no_train)} Mend the units table."
         elif np.isnan(prediction.confidence[k]):
-            has_spikes = few and not no_train.startswith("no spike times")
-            reason[k] = "too_few_spikes" if has_spikes else "no_modality"
+            reason[k] = "too_few_spikes" if problems[k] == "few" else "no_modality"
             detail[k] = f"{_sentence(no_waveform)} {_sentence(no_train)}".strip()
         elif prediction.ood_score[k] > ood_threshold:
             reason[k] = "out_of_distribution"

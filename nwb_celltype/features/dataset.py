@@ -31,6 +31,9 @@ Progress = Callable[[str, int, int], None]
 FEATURE_SPEC_VERSION = "1"
 """Changes whenever the same unit would get other feature values; models name the version they were trained on."""
 
+NO_SPIKES = "no spike times"
+TRAIN_PROBLEMS = "absent, few, invalid; empty where there is none"
+
 MIN_INTERVALS = 30
 """Intervals below 100 ms that a train needs; with fewer its interval and pair counts say nothing about its shape."""
 
@@ -84,7 +87,7 @@ def from_counts(
     if isi_counts is None or acg_counts is None:
         isi_counts = np.zeros((n, 100), dtype=np.int64)
         acg_counts = np.zeros((n, 201), dtype=np.int64)
-        reasons = np.full(n, "no spike times", dtype=object)
+        reasons = np.full(n, NO_SPIKES, dtype=object)
     else:
         reasons = np.full(n, "", dtype=object)
     for name, array, width in (("isi_counts", isi_counts, 100), ("acg_counts", acg_counts, 201)):
@@ -112,11 +115,13 @@ def assemble(
 
     n = len(unit_ids)
     shapes, shape_statistics, polarity, waveform_reasons = _describe_all(n, waveforms, sampling_rate_hz)
+    problems = np.where(train_reasons == "", "", np.where(train_reasons == NO_SPIKES, "absent", "invalid"))
     n_intervals = isi_counts.sum(axis=1)
     for k in np.flatnonzero((train_reasons == "") & (n_intervals < MIN_INTERVALS)):
         train_reasons[k] = f"{n_intervals[k]} inter-spike intervals below 100 ms, at least {MIN_INTERVALS} are needed"
     for k in np.flatnonzero((train_reasons == "") & (acg_counts.sum(axis=1) == 0)):
         train_reasons[k] = "the autocorrelogram is empty although there are inter-spike intervals"
+    problems = np.where((problems == "") & (train_reasons != ""), "few", problems)
     present = (train_reasons == "")[:, None]
     lags = np.arange(-100, 101)
     dataset = xr.Dataset(
@@ -144,6 +149,7 @@ def assemble(
             "train_statistics": (("unit", "statistic"), statistics, {"units": "see coordinate statistic_unit"}),
             "waveform_reason": ("unit", waveform_reasons.astype(str), {"long_name": "why there is no waveform"}),
             "train_reason": ("unit", train_reasons.astype(str), {"long_name": "why there are no train features"}),
+            "train_problem": ("unit", problems.astype(str), {"long_name": "kind of that reason: " + TRAIN_PROBLEMS}),
         },
         coords={
             "unit": ("unit", unit_ids, {"long_name": "id in the units table"}),
@@ -182,7 +188,7 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
 
         - ``waveform`` (waveform_time: ms): peak channel, sign as recorded, main peak at 0 ms scaled to 1;
           ``waveform_statistics``, ``polarity``, ``waveform_reason``
-        - ``isi_histogram`` (isi_time: ms), ``acg`` (lag: ms), ``acg_statistics``, ``train_reason``
+        - ``isi_histogram`` (isi_time: ms), ``acg`` (lag: ms), ``acg_statistics``, ``train_reason``, ``train_problem``
         - ``train_statistics`` (statistic; unit of measure in the coordinate ``statistic_unit``)
         - ``isi_counts``, ``acg_counts``: the 1 ms counts behind them
 
@@ -222,7 +228,7 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
 def why_no_train(spike_times: NDArray[np.float64], obs_intervals: NDArray[np.float64] | None) -> str:
     """Say why a spike train cannot be described; an empty text when it can."""
     if len(spike_times) == 0:
-        return "no spike times"
+        return NO_SPIKES
     if not np.isfinite(spike_times).all():
         return "spike times contain NaN or infinite values"
     steps = np.diff(spike_times)

@@ -109,7 +109,7 @@ def _interval_statistics(isi: NDArray[np.float64]) -> dict[str, float]:
         "prct5ISI": np.percentile(isi, 5),
         "entropy": entropy,
         "CV": sd / mean,
-        "LcV": log.std() / log.mean(),
+        "LcV": log.std() / log.mean() if log.mean() else np.nan,  # undefined where intervals are 1 s on average
         "SKW": np.mean((isi - mean) ** 3) / sd**3 if sd > 1e-9 else 0.0,
         "std_isi": sd,
         "burst_idx": round(float(np.quantile(1 / isi, 0.95)), 2),
