@@ -91,7 +91,7 @@ def read_label_table(path: str | Path) -> list[LabelRow]:
     try:
         lines = [(reader.line_num + skipped, raw) for raw in reader]
     except csv.Error as error:
-        message = f"{path}, line {reader.line_num + skipped}: {error}; save the table as plain CSV."
+        message = f"{path}, after line {reader.line_num + skipped}: {error}; save the table as plain CSV."
         raise InputError(message) from error
     header = {str(name).strip().lower(): name for name in reader.fieldnames or ()}
     columns = {key: next((header[a] for a in names if a in header), None) for key, names in _ALIASES.items()}
@@ -190,7 +190,7 @@ def annotate_from_table(
         cell_id=np.array([row.cell_id for row in rows]) if any(row.cell_id for row in rows) else None,
         split=np.array([row.split or "none" for row in rows]) if any(row.split for row in rows) else None,
         evidence=evidence if any(evidence) else None,
-        input_sha256=units.sha256(),
+        input_sha256=units.select([row.unit_id for row in rows]).sha256(),
         created=now(),
     )
 

@@ -1,0 +1,203 @@
+"""Make probabilities mean what they say, know what is unlike the training data, and decide when to keep quiet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from nwb_celltype.classifier import temper
+from nwb_celltype.classifier.inputs import Matrix
+from nwb_celltype.classifier.novelty import FURTHEST
+from nwb_celltype.errors import UsageError
+
+DEFAULT_THRESHOLD = 0.5
+"""Least calibrated top probability of an answer: a class must be more probable than all others together."""
+OOD_QUANTILE = 0.98
+"""Share of the real units of left-out laboratories that must not be flagged as unlike the training data."""
+
+_SHRINKAGE = 0.02
+_TINY = 1e-12
+
+Probabilities = NDArray[np.float64]
+Labels = NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """Accuracy among the most confident units, for every share of units that are answered.
+
+    Attributes
+    ----------
+    coverage : (n,) array
+        1/n, 2/n, ..., 1.
+    accuracy : (n,) array
+        Accuracy over that share.
+    threshold : (n,) array
+        Confidence of the least confident unit in it.
+    """
+
+    coverage: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+
+
+def fit_temperature(probability: Probabilities, labels: Labels, *, floor: float = 0.1) -> float:
+    """Find the temperature that makes labels most likely under tempered probabilities.
+
+    Parameters
+    ----------
+    probability : (n, k) array
+        Of units that the model did not see in training; averaged over the members of an ensemble first.
+    labels : (n,) integer array
+        Columns of the true classes.
+    floor : float
+        The answer is never lower: sharpening what was measured on easy units is not safe elsewhere.
+
+    Returns
+    -------
+    float
+        Between `floor` and 10.
+
+    Raises
+    ------
+    UsageError
+        If there are no rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> half_right = np.array([[0.99, 0.01], [0.99, 0.01], [0.99, 0.01], [0.01, 0.99]])
+    >>> fit_temperature(half_right, np.array([0, 1, 0, 1])) > 2
+    True
+    """
+    _check(probability, labels)
+
+    def loss(log_temperature: float) -> float:
+        return negative_log_likelihood(temper(probability, float(np.exp(log_temperature))), labels)
+
+    found = minimize_scalar(loss, bounds=(np.log(floor), np.log(10)), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def negative_log_likelihood(probability: Probabilities, labels: Labels) -> float:
+    """Mean negative natural logarithm of the probability of the true class."""
+    _check(probability, labels)
+    return float(-np.log(np.clip(probability[np.arange(len(labels)), labels], _TINY, None)).mean())
+
+
+def brier_score(probability: Probabilities, labels: Labels) -> float:
+    """Mean squared distance between probabilities and the truth, summed over classes: 0 is perfect, 2 the worst."""
+    _check(probability, labels)
+    truth = np.eye(probability.shape[1])[labels]
+    return float(((probability - truth) ** 2).sum(axis=1).mean())
+
+
+def expected_calibration_error(probability: Probabilities, labels: Labels, *, n_bins: int = 10) -> float:
+    """Mean gap between confidence and accuracy over equally wide bins of confidence, weighted by units.
+
+    Parameters
+    ----------
+    probability : (n, k) array
+    labels : (n,) integer array
+    n_bins : int
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 0])), 3)
+    0.2
+    """
+    _check(probability, labels)
+    confidence = probability.max(axis=1)
+    right = probability.argmax(axis=1) == labels
+    bins = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
+    gap = np.bincount(bins, weights=right - confidence, minlength=n_bins)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def risk_coverage(probability: Probabilities, labels: Labels) -> RiskCoverage:
+    """Accuracy of the most confident 1, 2, ..., n units."""
+    _check(probability, labels)
+    confidence = probability.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    right = (probability.argmax(axis=1) == labels)[order]
+    n = np.arange(1, len(labels) + 1)
+    return RiskCoverage(n / len(labels), np.cumsum(right) / n, confidence[order])
+
+
+def decide(
+    probability: Probabilities,
+    ood_score: NDArray[np.float64],
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    ood_threshold: float = 0.5,
+) -> NDArray[np.intp]:
+    """Choose the class of each unit, or -1 where the model should not answer.
+
+    Parameters
+    ----------
+    probability : (n, k) array
+        Calibrated; NaN rows are never answered.
+    ood_score : (n,) array
+    threshold : float
+        Least top probability of an answer.
+    ood_threshold : float
+        Largest `ood_score` of an answer.
+
+    Returns
+    -------
+    (n,) integer array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> decide(np.array([[0.9, 0.1], [0.4, 0.6], [0.9, 0.1]]), np.array([0.2, 0.2, 0.9]), threshold=0.7).tolist()
+    [0, -1, -1]
+    """
+    filled = np.nan_to_num(probability, nan=-1.0)
+    answered = (filled.max(axis=1) >= threshold) & ~(np.nan_to_num(ood_score, nan=np.inf) > ood_threshold)
+    return np.where(answered & (filled.max(axis=1) >= 0), filled.argmax(axis=1), -1)
+
+
+def fit_novelty(z: Matrix, labels: Labels, n_classes: int) -> tuple[Matrix, Matrix]:
+    """Learn where the training units lie: a Gaussian around the mean of each class, of one shape for all.
+
+    Parameters
+    ----------
+    z : (n_units, n_columns) array
+        Standardised columns of one modality; several rows of the same unit (augmented copies) are welcome.
+    labels : (n_units,) integer array
+    n_classes : int
+
+    Returns
+    -------
+    means : (n_classes, n_columns) float32 array
+        A class without units gets the mean of all.
+    whitening : (n_columns, n_columns) float32 array
+        Inverse root of the covariance within classes, with a fiftieth of the mean variance added to each axis.
+    """
+    z = np.clip(z, -FURTHEST, FURTHEST).astype(np.float64)
+    means = np.tile(z.mean(axis=0), (n_classes, 1))
+    for k in np.unique(labels):
+        means[k] = z[labels == k].mean(axis=0)
+    within = z - means[labels]
+    variance, axes = np.linalg.eigh(within.T @ within / len(z))
+    variance = np.clip(variance, 0, None) + max(_SHRINKAGE * variance.mean(), _TINY)
+    whitening = axes / np.sqrt(variance)
+    return means.astype(np.float32), whitening.astype(np.float32)
+
+
+def _check(probability: Probabilities, labels: Labels) -> None:
+    if len(labels) == 0 or probability.ndim != 2 or len(probability) != len(labels):
+        message = (
+            f"Probabilities of shape {probability.shape}, {len(labels)} labels: one row a labelled unit is needed."
+        )
+        raise UsageError(message)

@@ -1,0 +1,353 @@
+"""Labelled units: features with a cell type for each, from arrays, annotated NWB files, or tables beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from nwb_celltype.units import Units
+
+UNLABELLED = ("", "unlabeled", "unlabelled", "unclassified", "unknown", "nan", "none")
+"""What stands for no label, in any case."""
+
+PARTS = ("waveform", "train")
+"""What rows are hashed by."""
+
+_STEPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledUnits:
+    """Units with a cell type each, a row a unit; rows without a label are kept.
+
+    Attributes
+    ----------
+    features : xarray.Dataset
+        From `nwb_celltype.features`.
+    waveforms : tuple of n (n_samples,) arrays or None
+        Mean waveform of the peak channel as recorded, from which training makes its variants.
+    sampling_rate_hz : (n,) float64 array, hertz
+        NaN where there is no waveform.
+    cell_type : (n,) array of str
+        Empty where there is no label.
+    unit_ids : (n,) int64 array
+    groups : (n,) array of str
+        Recording or subject; rows of one group never lie on both sides of a fold. Empty where unknown.
+    lab, species, source : str
+        `source` is the file, for messages.
+    """
+
+    features: xr.Dataset
+    waveforms: tuple[NDArray[Any] | None, ...]
+    sampling_rate_hz: NDArray[np.float64]
+    cell_type: NDArray[np.str_]
+    unit_ids: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    lab: str = ""
+    species: str = ""
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.unit_ids)
+
+    @property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """(n,) mask of the rows that have a label."""
+        return np.asarray(self.cell_type != "")
+
+    @cached_property
+    def part_sha256(self) -> NDArray[np.str_]:
+        """(n, 2) hashes of the waveform and of the spike train of each row (`PARTS`); empty where there is none.
+
+        They depend on the shape of the waveform, its rate and the 1 ms counts, not on the unit of measure, the storage
+        type or the file: a row that was copied elsewhere, or scaled, is found again.
+        """
+        isi, acg = self.features["isi_counts"].values, self.features["acg_counts"].values
+        rows = [
+            (_hash_waveform(w, rate), _hash_train(i, a))
+            for w, rate, i, a in zip(self.waveforms, self.sampling_rate_hz, isi, acg, strict=True)
+        ]
+        return np.array(rows, dtype=str).reshape(len(self), len(PARTS))
+
+    @cached_property
+    def row_sha256(self) -> NDArray[np.str_]:
+        """(n,) one hash a row, over both parts."""
+        return np.array([hashlib.sha256("|".join(parts).encode()).hexdigest() for parts in self.part_sha256], dtype=str)
+
+    def take(self, rows: NDArray[Any]) -> LabelledUnits:
+        """Return some rows, by index or mask."""
+        index = np.arange(len(self))[rows]
+        return LabelledUnits(
+            features=self.features.isel(unit=index),
+            waveforms=tuple(self.waveforms[i] for i in index),
+            sampling_rate_hz=self.sampling_rate_hz[index],
+            cell_type=self.cell_type[index],
+            unit_ids=self.unit_ids[index],
+            groups=self.groups[index],
+            lab=self.lab,
+            species=self.species,
+            source=self.source,
+        )
+
+    def usable(self) -> NDArray[np.bool_]:
+        """(n,) mask of the rows with at least one modality, the first of exact duplicates only."""
+        described = (self.features["waveform_reason"].values == "") | (self.features["train_reason"].values == "")
+        first = np.zeros(len(self), dtype=bool)
+        first[np.unique(self.row_sha256, return_index=True)[1]] = True
+        return np.asarray(described & first & ~self._repeated_trains())
+
+    def problems(self) -> list[str]:
+        """Sentences about rows that cannot be used as they are: nothing to describe, or duplicates."""
+        said = []
+        waveform_reasons, train_reasons = self.features["waveform_reason"].values, self.features["train_reason"].values
+        has_counts = self.features["isi_counts"].values.any() or self.features["acg_counts"].values.any()
+        for k, (waveform, train) in enumerate(zip(waveform_reasons, train_reasons, strict=True)):
+            where = f"{self.source or 'units'}, unit {self.unit_ids[k]}"
+            if waveform:
+                said.append(f"{where}: {waveform}.")
+            if train and has_counts:
+                said.append(f"{where}: {train}.")
+        seen: dict[str, int] = {}
+        for k, digest in enumerate(self.row_sha256):
+            if digest in seen:
+                first = self.unit_ids[seen[digest]]
+                said.append(f"{self.source}, units {first} and {self.unit_ids[k]} are the same row.")
+            seen.setdefault(digest, k)
+        said += [
+            f"{self.source}, unit {self.unit_ids[k]} has exactly the spike counts of another unit."
+            for k in np.flatnonzero(self._repeated_trains())
+        ]
+        return said
+
+    def _repeated_trains(self) -> NDArray[np.bool_]:
+        trains = self.part_sha256[:, PARTS.index("train")]
+        repeated = np.ones(len(self), dtype=bool)
+        repeated[np.unique(trains, return_index=True)[1]] = False
+        return np.asarray(repeated & (trains != "") & (self.features["train_reason"].values == ""))
+
+
+def read_labelled(
+    path: str | Path, *, labels: str | Path | None = None, run: str | None = None, lab: str = "", species: str = ""
+) -> LabelledUnits:
+    """Read labelled units from an ``.npz`` of arrays or from an NWB file.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.npz`` with ``waveform`` (n, samples), ``waveform_rate_hz``, ``cell_type`` (n,) and, if there are spikes,
+        ``isi_counts`` (n, 100) and ``acg_counts`` (n, 201); optionally ``unit_id``, ``recording`` or ``subject``,
+        ``lab`` and ``species``. Or ``.nwb``.
+    labels : str or Path, optional
+        For NWB: a table (CSV, TSV) of ``unit_id`` and ``cell_type``. By default the labels are those of `run`.
+    run : str, optional
+        For NWB: name of the annotation run; the published one by default.
+    lab, species : str
+        Where the file does not say.
+
+    Returns
+    -------
+    LabelledUnits
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or lacks an array.
+    UsageError
+        If `labels` is given for an ``.npz``.
+
+    Examples
+    --------
+    >>> from nwb_celltype.labels import read_labelled
+    >>> labelled = read_labelled("hull_mouse_units.npz")  # doctest: +SKIP
+    >>> int(labelled.is_labelled.sum())  # doctest: +SKIP
+    103
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
+        if labels is not None or run is not None:
+            message = f"{path} carries its own labels; a table of labels or a run goes with an NWB file."
+            raise UsageError(message)
+        return _read_npz(path, lab, species)
+    return _read_nwb(path, labels, run, lab, species)
+
+
+def labelled_from_units(
+    units: Units,
+    cell_type: Sequence[str] | NDArray[Any],
+    *,
+    groups: Sequence[str] | None = None,
+    lab: str = "",
+    species: str = "",
+) -> LabelledUnits:
+    """Put units of a recording and their labels together.
+
+    Parameters
+    ----------
+    units : Units
+    cell_type : sequence of n str
+        Empty for a unit without a label.
+    groups : sequence of n str, optional
+        The subject, or else the file, by default.
+    lab, species : str
+        Those of the session by default.
+
+    Returns
+    -------
+    LabelledUnits
+
+    Raises
+    ------
+    UsageError
+        If there is not one label a unit.
+    """
+    from nwb_celltype.features import compute
+
+    n = len(units.unit_ids)
+    if len(cell_type) != n:
+        message = f"There are {len(cell_type)} labels for {n} units; give one a unit, empty where there is none."
+        raise UsageError(message)
+    session = units.session
+    group = session.subject_id or session.identifier or session.path
+    return LabelledUnits(
+        features=compute(units),
+        waveforms=tuple(units.peak_waveform(k) for k in range(n)),
+        sampling_rate_hz=np.asarray(units.waveform_rates_hz, dtype=np.float64),
+        cell_type=clean_labels(cell_type),
+        unit_ids=np.asarray(units.unit_ids, dtype=np.int64),
+        groups=np.array([group] * n if groups is None else list(groups), dtype=str),
+        lab=lab or session.lab,
+        species=species or session.species,
+        source=session.path,
+    )
+
+
+def clean_labels(cell_type: Sequence[str] | NDArray[Any]) -> NDArray[np.str_]:
+    """Strip labels, and empty those that stand for none (`UNLABELLED`)."""
+    stripped = [str(label).strip() for label in cell_type]
+    return np.array(["" if label.lower() in UNLABELLED else label for label in stripped], dtype=str)
+
+
+def _read_npz(path: Path, lab: str, species: str) -> LabelledUnits:
+    from nwb_celltype.features import from_counts
+
+    data = _load_arrays(path)
+    needed = [name for name in ("waveform", "waveform_rate_hz", "cell_type") if name not in data]
+    if needed:
+        message = f"{path} has no array {', '.join(needed)}; it holds {', '.join(data) or 'nothing'}."
+        raise InputError(message)
+    waveform, labels = data["waveform"], data["cell_type"]
+    n = len(labels) if labels.ndim == 1 else -1
+    if waveform.ndim != 2 or len(waveform) != n or data["waveform_rate_hz"].size not in (1, n):
+        message = (
+            f"{path}: `waveform` has shape {waveform.shape}, `cell_type` {labels.shape}, `waveform_rate_hz` "
+            f"{data['waveform_rate_hz'].shape}; one row a unit is needed, and one rate or one a unit."
+        )
+        raise InputError(message)
+    rates = np.broadcast_to(np.asarray(data["waveform_rate_hz"], dtype=np.float64).reshape(-1), n).copy()
+    ids = np.asarray(data.get("unit_id", np.arange(n)), dtype=np.int64)
+    groups = data.get("recording", data.get("subject", np.full(n, "")))
+    if len(ids) != n or len(groups) != n:
+        message = f"{path}: `unit_id`, `recording` and `subject` need one entry for each of the {n} units."
+        raise InputError(message)
+    try:
+        features = from_counts(list(waveform), rates, data.get("isi_counts"), data.get("acg_counts"), ids)
+    except InputError as error:
+        message = f"{path}: {error}"
+        raise InputError(message) from error
+    return LabelledUnits(
+        features=features,
+        waveforms=tuple(waveform),
+        sampling_rate_hz=rates,
+        cell_type=clean_labels(labels),
+        unit_ids=ids,
+        groups=groups.astype(str),
+        lab=lab or str(data.get("lab", "")),
+        species=species or str(data.get("species", "")),
+        source=path.name,
+    )
+
+
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        message = f"{path} does not exist; check the path."
+        raise InputError(message) from error
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        message = f"{path} cannot be read as arrays ({error}); only plain .npz files are, without pickled objects."
+        raise InputError(message) from error
+
+
+def _read_nwb(path: Path, labels: str | Path | None, run: str | None, lab: str, species: str) -> LabelledUnits:
+    from nwb_celltype.units import read_units
+
+    with read_units(path) as units:
+        known = units.unit_ids.tolist()
+        if labels is not None:
+            answers = read_label_column(labels)
+            unknown = [i for i in answers if i not in set(known)]
+            if unknown:
+                message = f"{labels} labels unit {unknown[0]}, which {path} does not have; do they belong together?"
+                raise InputError(message)
+            cell_type = [answers.get(i, "") for i in known]
+        else:
+            from nwb_celltype.runs import choose_run
+
+            cell_type = choose_run(path, run).labels_for(known)
+        return labelled_from_units(units, cell_type, lab=lab, species=species)
+
+
+def read_label_column(path: str | Path) -> dict[int, str]:
+    """Read a table with the columns ``unit_id`` and ``cell_type`` (CSV or TSV) as a mapping from id to label.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, lacks a column, or an id is no whole number.
+    """
+    import csv
+
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+            file.seek(0)
+            rows = list(csv.DictReader(file, delimiter=separator))
+        return {int(row["unit_id"]): row["cell_type"] or "" for row in rows}
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}. Check the path."
+        raise InputError(message) from error
+    except (KeyError, ValueError, TypeError) as error:
+        message = f"{path} needs the columns unit_id (whole numbers) and cell_type ({error!r})."
+        raise InputError(message) from error
+
+
+def _hash_waveform(waveform: NDArray[Any] | None, rate_hz: float) -> str:
+    if waveform is None or not np.isfinite(rate_hz):
+        return ""
+    samples = np.asarray(waveform, dtype=np.float64)
+    scale = np.abs(samples).max() if np.isfinite(samples).all() and samples.size else 0.0
+    if scale == 0:
+        return ""
+    shape = np.round(samples / scale * _STEPS).astype("<i2")
+    return hashlib.sha256(b"waveform 1|%d|" % round(rate_hz) + shape.tobytes()).hexdigest()
+
+
+def _hash_train(isi_counts: NDArray[Any], acg_counts: NDArray[Any]) -> str:
+    if not isi_counts.any() and not acg_counts.any():
+        return ""
+    counts = np.concatenate([isi_counts, acg_counts]).astype("<i8")
+    return hashlib.sha256(b"train 1|" + counts.tobytes()).hexdigest()

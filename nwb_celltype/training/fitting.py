@@ -1,0 +1,199 @@
+"""Fit the networks of an ensemble to the variants of labelled units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.classifier import OOD_THRESHOLD, Model
+from nwb_celltype.classifier.inputs import MODALITIES, Matrix, column_weights, has_modality, scaling, standardise
+from nwb_celltype.features import FEATURE_SPEC_VERSION
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an ensemble is built and trained.
+
+    Attributes
+    ----------
+    members : int
+        Networks in the ensemble.
+    width : int
+        Cosines in the encoder of each modality.
+    epochs : int
+        Steps over all units.
+    learning_rate : float
+        Peak rate for the heads; encoders learn `encoder_rate` times as fast.
+    encoder_rate : float
+    decay : float
+        Weight of the squared weights of the heads in the loss.
+    own_heads : float
+        Weight of the loss of each modality's own head.
+    modality_dropout : float
+        Probability that the joint head is not shown a modality of a unit in a step.
+    n_variants : int
+        Variants of each unit, the one as recorded among them.
+    recorded_share : mapping of str to float
+        Probability that a step shows a modality of a unit as recorded, whatever the variants.
+    clip : float
+        Standardised columns are cut at this many standard deviations.
+    """
+
+    members: int = 10
+    width: int = 256
+    epochs: int = 300
+    learning_rate: float = 0.02
+    encoder_rate: float = 0.05
+    decay: float = 0.05
+    own_heads: float = 0.5
+    modality_dropout: float = 0.25
+    n_variants: int = 16
+    recorded_share: Mapping[str, float] = field(default_factory=lambda: {"waveform": 0.5, "train": 0.25})
+    clip: float = 2.5
+    modalities: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODALITIES))
+
+
+def fit_ensemble(
+    blocks: Mapping[str, Matrix],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    settings: Settings,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    task: str = "training",
+) -> Model:
+    """Train an ensemble; the same input, seed and machine give the same weights.
+
+    Parameters
+    ----------
+    blocks : mapping of str to (n_variants, n_units, n_columns) array
+        From `nwb_celltype.training.augmentation.variants`.
+    labels : (n_units,) integer array
+        Positions in `classes`.
+    classes : sequence of str
+    settings : Settings
+    seed : int
+    progress : callable, optional
+    task : str
+        Said to `progress`.
+
+    Returns
+    -------
+    Model
+        Neither calibrated nor aware of what is unlike its training data.
+    """
+    import torch
+
+    from nwb_celltype.classifier import network
+
+    modalities = {name: tuple(names) for name, names in settings.modalities.items()}
+    recorded = {name: block[0] for name, block in blocks.items()}
+    scales = {name: scaling(recorded, names) for name, names in modalities.items()}
+    inputs, masks = {}, {}
+    for name, names in modalities.items():
+        z = np.clip(standardise(blocks, names, *scales[name]), -settings.clip, settings.clip)
+        inputs[name] = torch.from_numpy((z * column_weights(recorded, names)).astype(np.float32))
+        masks[name] = torch.from_numpy(has_modality(recorded, names))
+    generator = torch.Generator().manual_seed(seed)
+    columns = {name: x.shape[-1] for name, x in inputs.items()}
+    parameters = network.initial(
+        columns, len(classes), members=settings.members, width=settings.width, generator=generator
+    )
+    _descend(parameters, inputs, masks, torch.from_numpy(np.asarray(labels, dtype=np.int64)), settings, generator,
+             progress, task)  # fmt: skip
+    tensors = {name: value.detach().numpy() for name, value in parameters.items()}
+    for name, (mean, scale) in scales.items():
+        tensors |= {f"{name}.mean": mean, f"{name}.scale": scale}
+    return Model(_draft_card(classes, modalities, columns, settings), tensors)
+
+
+def _descend(
+    parameters: dict[str, Any],
+    inputs: Mapping[str, Any],
+    masks: Mapping[str, Any],
+    labels: Any,
+    settings: Settings,
+    generator: Any,
+    progress: Progress | None,
+    task: str,
+) -> None:
+    import torch
+
+    from nwb_celltype.classifier import network
+
+    n_variants, n = next(iter(inputs.values())).shape[:2]
+    members, names, rows = settings.members, list(inputs), torch.arange(n)
+    weights = _balance(labels)
+    encoders = [p for key, p in parameters.items() if key.endswith((".encoder", ".phase"))]
+    heads = [p for key, p in parameters.items() if not key.endswith((".encoder", ".phase"))]
+    for parameter in parameters.values():
+        parameter.requires_grad_()
+    rates = [settings.learning_rate, settings.learning_rate * settings.encoder_rate]
+    optimiser = torch.optim.Adam(
+        [{"params": heads, "lr": rates[0]}, {"params": encoders, "lr": rates[1]}], betas=(0.9, 0.99)
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=settings.epochs + 1, pct_start=0.2)
+    truth = labels.repeat(members)
+
+    def loss_of(logits: Any, mask: Any) -> Any:
+        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), truth, reduction="none")
+        return (each.view(members, n) * weights * mask).sum() / n
+
+    for epoch in range(settings.epochs):
+        shown = {}
+        for name in names:
+            variant = torch.randint(n_variants, (n,), generator=generator)
+            as_recorded = torch.rand(n, generator=generator) < settings.recorded_share[name]
+            shown[name] = inputs[name][torch.where(as_recorded, 0, variant), rows]
+        seen = {
+            name: (torch.rand((members, n), generator=generator) >= settings.modality_dropout) & masks[name]
+            for name in names
+        }
+        none_left = ~torch.stack(list(seen.values())).any(dim=0)
+        seen = {name: torch.where(none_left, masks[name], mask) for name, mask in seen.items()}
+        joint, alone = network.logits(parameters, shown, seen)
+        loss = loss_of(joint, 1.0)
+        for name in names:
+            loss = loss + settings.own_heads * loss_of(alone[name], masks[name].to(torch.float32))
+        loss = loss + settings.decay * network.penalty(parameters, names, own_heads=settings.own_heads)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if progress is not None:
+            progress(task, epoch + 1, settings.epochs)
+
+
+def _balance(labels: Any) -> Any:
+    """Weights that let each class count the same, 1 on average."""
+    counts = labels.bincount().clamp(min=1)
+    weights = 1.0 / counts[labels]
+    return weights / weights.mean()
+
+
+def _draft_card(
+    classes: Sequence[str], modalities: Mapping[str, Sequence[str]], columns: Mapping[str, int], settings: Settings
+) -> dict[str, Any]:
+    return {
+        "classes": list(classes),
+        "feature_spec_version": FEATURE_SPEC_VERSION,
+        "modalities": {name: list(names) for name, names in modalities.items()},
+        "architecture": {
+            "kind": "ensemble of cosine encoders, one a modality, with own and joint heads",
+            "members": settings.members,
+            "width": settings.width,
+            "clip": settings.clip,
+            "columns": dict(columns),
+        },
+        "calibration": {"temperature": {}},
+        "ood": {"threshold": OOD_THRESHOLD, "distance_limits": dict.fromkeys(modalities, 1.0)},
+        "default_threshold": 0.5,
+    }

@@ -1,0 +1,129 @@
+"""Labelled units of several sources put together for training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.classifier.inputs import Matrix
+from nwb_celltype.errors import InputError, NothingToDoError
+from nwb_celltype.labels import PARTS, LabelledUnits
+from nwb_celltype.training.augmentation import variants
+
+_MIN_UNITS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Rows to train on.
+
+    Attributes
+    ----------
+    blocks : dict of str to (n_variants, n, n_columns) float32 array
+    labels : (n,) integer array
+        Positions in `classes`.
+    classes : tuple of str
+    groups, sources, labs : (n,) array of str
+        Empty where unknown.
+    part_sha256 : (n, 2) array of str
+    """
+
+    blocks: dict[str, Matrix]
+    labels: NDArray[np.intp]
+    classes: tuple[str, ...]
+    groups: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    labs: NDArray[np.str_]
+    part_sha256: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """(n,) labels as text."""
+        return np.array(self.classes)[self.labels]
+
+    @property
+    def recorded(self) -> dict[str, Matrix]:
+        """(n, n_columns) blocks of the units as recorded."""
+        return {name: block[0] for name, block in self.blocks.items()}
+
+    def take(self, rows: NDArray[np.intp]) -> Pool:
+        """Return some rows."""
+        return Pool(
+            blocks={name: block[:, rows] for name, block in self.blocks.items()},
+            labels=self.labels[rows],
+            classes=self.classes,
+            groups=self.groups[rows],
+            sources=self.sources[rows],
+            labs=self.labs[rows],
+            part_sha256=self.part_sha256[rows],
+        )
+
+    def training_rows(self) -> dict[str, list[str]]:
+        """Hashes by part, for the model folder."""
+        return {part: sorted({h for h in self.part_sha256[:, i].tolist() if h}) for i, part in enumerate(PARTS)}
+
+
+def make_pool(
+    data: Sequence[LabelledUnits], *, classes: Sequence[str] | None = None, n_variants: int = 16, seed: int = 0
+) -> Pool:
+    """Collect the usable labelled rows of some sources, each distinct row once, and make their variants.
+
+    Parameters
+    ----------
+    data : sequence of LabelledUnits
+    classes : sequence of str, optional
+        Other rows are left out; by default every label with at least five rows is a class.
+    n_variants : int
+    seed : int
+
+    Returns
+    -------
+    Pool
+
+    Raises
+    ------
+    NothingToDoError
+        If there are no labelled rows.
+    InputError
+        If fewer than two classes remain, or a class asked for has fewer than two rows.
+    """
+    chosen = [one.take(one.is_labelled & one.usable()) for one in data]
+    counts = Counter(str(label) for one in chosen for label in one.cell_type)
+    if not counts:
+        n = sum(map(len, data))
+        message = f"None of {n} units is labelled and can be described; there is nothing to train on."
+        raise NothingToDoError(message)
+    names = tuple(sorted(k for k, n in counts.items() if n >= _MIN_UNITS)) if classes is None else tuple(classes)
+    rare = [name for name in names if counts[name] < 2]
+    if len(names) < 2 or rare:
+        found = ", ".join(f"{k} ({n})" for k, n in counts.most_common())
+        few = f"fewer than 2 classes have {_MIN_UNITS} units or more"
+        what = f"class {rare[0]!r} has fewer than 2 units" if rare else few
+        message = f"A model cannot be trained: {what}. Labelled units found: {found}."
+        raise InputError(message)
+    kept: list[LabelledUnits] = []
+    seen: set[str] = set()
+    for one in chosen:
+        is_new = np.array([digest not in seen for digest in one.row_sha256], dtype=bool)
+        seen.update(one.row_sha256.tolist())
+        kept.append(one.take(np.isin(one.cell_type, names) & is_new))
+    kept = [one for one in kept if len(one)]
+    rng = np.random.default_rng(seed)
+    parts = [variants(one, n_variants, rng) for one in kept]
+    cell_type = np.concatenate([one.cell_type for one in kept])
+    return Pool(
+        blocks={name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]},
+        labels=np.array([names.index(label) for label in cell_type], dtype=np.intp),
+        classes=names,
+        groups=np.concatenate([one.groups for one in kept]).astype(str),
+        sources=np.concatenate([np.full(len(one), one.source) for one in kept]).astype(str),
+        labs=np.concatenate([np.full(len(one), one.lab) for one in kept]).astype(str),
+        part_sha256=np.concatenate([one.part_sha256 for one in kept]),
+    )

@@ -1,0 +1,300 @@
+"""Train a model on labelled units, measure it on units kept aside, calibrate it, and write it down with its card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.bundles import check_output, save_bundle
+from nwb_celltype.calibration import (
+    DEFAULT_THRESHOLD,
+    OOD_QUANTILE,
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+)
+from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
+from nwb_celltype.classifier.inputs import has_modality
+from nwb_celltype.errors import UsageError
+from nwb_celltype.labels import LabelledUnits, read_labelled
+from nwb_celltype.training.fitting import Progress, Settings
+from nwb_celltype.training.folds import honest_folds, left_out
+from nwb_celltype.training.heldout import HeldOut, fit, hold_out
+from nwb_celltype.training.pool import Pool, make_pool
+
+TEMPERATURE_FLOOR = 0.5
+"""No model sharpens its probabilities more than this, however easy its own units are."""
+
+NEW_LAB_MARGIN = 1.3
+"""Units of a new laboratory lie about this much further from the training units than units kept aside at home, where
+both could be measured; used when all training units are from one laboratory."""
+
+_N_FOLDS = 5
+_MIN_LAB = 30
+_MEMBERS_OF_A_FOLD = 5
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person says about a model; the rest of its card is measured.
+
+    Attributes
+    ----------
+    description, intended_use : str
+    licence : str
+        SPDX identifier.
+    licence_text : str
+    limits : sequence of str
+    applies_to : mapping
+        ``species``, ``tissue``, ``min_sampling_rate_hz``, ``min_duration_s``, as `nwb_celltype.quality.Scope`.
+    references : sequence of str
+    data : mapping of str to mapping
+        By name of the source: ``licence``, ``citation``, ``url``.
+    """
+
+    description: str = "Trained with nwb-celltype."
+    intended_use: str = "Annotation of units recorded and sorted like the training data."
+    licence: str = "unspecified"
+    licence_text: str = "No licence was stated when this model was trained; ask its author before you share it.\n"
+    limits: Sequence[str] = ()
+    applies_to: Mapping[str, Any] = field(default_factory=dict)
+    references: Sequence[str] = ()
+    data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def train(
+    data: Sequence[str | Path | LabelledUnits],
+    *,
+    out: str | Path,
+    name: str,
+    version: str = "1",
+    seed: int = 0,
+    members: int = 10,
+    epochs: int = 300,
+    classes: Sequence[str] | None = None,
+    card: Card | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Train a model on labelled units and write it to a folder.
+
+    Units kept aside (whole recordings or subjects where they are known, else blocks of neighbouring rows) give the
+    figures of the card and the temperatures; whole laboratories kept aside show how far a unit of a new laboratory
+    may lie from the training units.
+
+    Parameters
+    ----------
+    data : sequence of path or LabelledUnits
+        ``.npz`` or annotated ``.nwb`` files; see `nwb_celltype.labels.read_labelled`.
+    out : str or Path
+        Folder of the model.
+    name, version : str
+    seed : int
+        The same data, seed and machine give the same weights.
+    members : int
+        Networks in the ensemble.
+    epochs : int
+    classes : sequence of str, optional
+        By default every label that at least five usable units have.
+    card : Card, optional
+        What the data do not say: licence, intended use, limits.
+    progress : callable, optional
+        Called with a task, the steps done and the number of steps.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    NothingToDoError
+        If no unit is labelled.
+    InputError
+        If a file cannot be read, or a class has too few units.
+    UsageError
+        If `members` or `epochs` is not positive, or the folder holds something else.
+
+    Examples
+    --------
+    >>> import nwb_celltype as nct
+    >>> model = nct.train(["session_labelled.nwb"], out="my_model", name="my-model")  # doctest: +SKIP
+    """
+    if members < 1 or epochs < 1:
+        message = f"A model needs at least one member and one epoch, not {members} and {epochs}."
+        raise UsageError(message)
+    check_output(out)
+    said = card or Card()
+    settings = Settings(members=members, epochs=epochs)
+    sources = [one if isinstance(one, LabelledUnits) else read_labelled(one) for one in data]
+    pool = make_pool(sources, classes=classes, n_variants=settings.n_variants, seed=seed)
+    settings = replace(settings, modalities=_present(pool, settings.modalities))
+    aside = replace(settings, members=min(members, _MEMBERS_OF_A_FOLD))
+    folds = list(honest_folds(_strata(pool), pool.groups, min(_N_FOLDS, len(pool))))
+    validated = hold_out(pool, folds, aside, seed=seed + 1000, progress=progress)
+    elsewhere = _leave_labs_out(pool, aside, seed + 2000, progress)
+    model = fit(pool, settings, seed=seed, progress=progress, task="training the shipped ensemble")
+    temperatures = _temperatures(pool, validated, elsewhere)
+    new_lab = (validated, NEW_LAB_MARGIN) if elsewhere is None else (elsewhere, 1.0)
+    limits = _distance_limits(pool, *new_lab)
+    full = {
+        **model.card,
+        "name": name,
+        "version": version,
+        "description": said.description,
+        "licence": said.licence,
+        "created": datetime.now(UTC).date().isoformat(),
+        "intended_use": said.intended_use,
+        "limits": list(said.limits),
+        "applies_to": dict(said.applies_to),
+        "references": list(said.references),
+        "training": {"seed": seed, "epochs": epochs, "n_units": len(pool), "settings": _settings_json(settings)},
+        "training_data": [_describe(one, path, pool, said) for one, path in zip(sources, data, strict=True)],
+        "metrics": _metrics(pool, validated, elsewhere, temperatures),
+        "calibration": {
+            "temperature": temperatures,
+            "method": "members averaged, then one temperature for each combination of modalities",
+            "fitted_on": "units kept aside in cross-validation" + ("" if elsewhere is None else ", and, with the same "
+                         "weight, units of whole laboratories left out"),
+            "floor": TEMPERATURE_FLOOR,
+        },
+        "ood": {
+            "threshold": OOD_THRESHOLD,
+            "distance_limits": limits,
+            "meaning": f"0.5: as far from the training units as {OOD_QUANTILE:.0%} of the real units of a "
+            + (f"fold kept aside, times {NEW_LAB_MARGIN}," if elsewhere is None else "laboratory left out")
+            + " are at most; above: flagged",
+        },
+        "default_threshold": DEFAULT_THRESHOLD,
+    }  # fmt: skip
+    save_bundle(
+        out, tensors=model.tensors, card=full, licence_text=said.licence_text, training_rows=pool.training_rows()
+    )
+    return load_model(Path(out))
+
+
+def _present(pool: Pool, modalities: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Modalities that any unit has; a model knows no others."""
+    return {name: blocks for name, blocks in modalities.items() if has_modality(pool.recorded, blocks).any()}
+
+
+def _strata(pool: Pool) -> NDArray[np.str_]:
+    """Source and class of each row, so that blocks of rows hold some of each."""
+    return np.array([f"{source}|{label}" for source, label in zip(pool.sources, pool.names, strict=True)], dtype=str)
+
+
+def _leave_labs_out(pool: Pool, settings: Settings, seed: int, progress: Progress | None) -> HeldOut | None:
+    """Ask about every laboratory what the others teach; `None` if there is only one, or the others lack classes."""
+    splits = [
+        (train_rows, test_rows)
+        for _, (train_rows, test_rows) in left_out(pool.labs)
+        if len(train_rows) >= _MIN_LAB and len(np.unique(pool.labels[train_rows])) == len(pool.classes)
+    ]
+    if len(splits) < 2:
+        return None
+    return hold_out(pool, splits, settings, seed=seed, progress=progress, task="laboratory left out")
+
+
+def _temperatures(pool: Pool, validated: HeldOut, elsewhere: HeldOut | None) -> dict[str, float]:
+    """One temperature a combination of modalities.
+
+    A temperature fitted in the laboratories of the training data alone is over-confident elsewhere, one fitted on
+    left-out laboratories alone is timid at home. A user may come from either, so both have the same number of rows.
+    """
+    temperatures = {}
+    for subset in validated.probability:
+        rows = [(h.probability[subset], pool.labels) for h in (validated, elsewhere) if h is not None]
+        kept = [(p[~np.isnan(p).any(axis=1)], y[~np.isnan(p).any(axis=1)]) for p, y in rows]
+        p, y = np.concatenate([p for p, _ in kept]), np.concatenate([y for _, y in kept])
+        temperatures[subset] = round(fit_temperature(p, y, floor=TEMPERATURE_FLOOR), 4) if len(y) else 1.0
+    return temperatures
+
+
+def _distance_limits(pool: Pool, held: HeldOut, margin: float) -> dict[str, float]:
+    """Distance that 98 % of the units kept aside do not exceed, times a margin.
+
+    Laboratories left out are averaged (geometrically), weighted by the units that remained to train on: the model that
+    is shipped has seen them all, and is closest to the fold that lacked least.
+    """
+    limits = {}
+    for name, distance in held.distance.items():
+        quantiles, weights = [], []
+        known = ~np.isnan(distance)
+        for _, (rest, own) in left_out(pool.labs):
+            if known[own].any():
+                quantiles.append(np.quantile(distance[own][known[own]], OOD_QUANTILE))
+                weights.append(max(int(known[rest].sum()), 1))
+        limit = float(np.exp(np.average(np.log(quantiles), weights=weights))) if quantiles else 1.0
+        limits[name] = round(limit * margin, 4)
+    return limits
+
+
+def _metrics(
+    pool: Pool, validated: HeldOut, elsewhere: HeldOut | None, temperatures: Mapping[str, float]
+) -> dict[str, Any]:
+    together = "recordings or subjects kept together"
+    grouped = together if (pool.groups != "").any() else "contiguous blocks of rows a class"
+    metrics = {
+        "cross-validation": {
+            "protocol": f"{_N_FOLDS} folds over all sources, {grouped}; no abstention; temperatures fitted on them",
+            **_figures(pool, validated, temperatures),
+        }
+    }
+    if elsewhere is not None:
+        metrics["laboratory left out"] = {
+            "protocol": "each laboratory asked what the others teach; no abstention",
+            **_figures(pool, elsewhere, temperatures),
+        }
+    return metrics
+
+
+def _figures(pool: Pool, held: HeldOut, temperatures: Mapping[str, float]) -> dict[str, Any]:
+    figures = {}
+    tempered = {subset: temper(p, temperatures[subset]) for subset, p in held.probability.items()}
+    for subset, p in {"all units": HeldOut(tempered, {}).best(), **tempered}.items():
+        known = ~np.isnan(p).any(axis=1)
+        if known.any():
+            figures[subset] = _score(p[known], pool.labels[known])
+    return figures
+
+
+def _score(p: NDArray[np.float64], y: NDArray[np.intp]) -> dict[str, float | int]:
+    right = p.argmax(axis=1) == y
+    kept = p.max(axis=1) >= DEFAULT_THRESHOLD
+    return {
+        "n": len(y),
+        "accuracy": round(float(right.mean()), 4),
+        "balanced_accuracy": round(float(np.mean([right[y == k].mean() for k in np.unique(y)])), 4),
+        "ece": round(expected_calibration_error(p, y), 4),
+        "nll": round(negative_log_likelihood(p, y), 4),
+        "brier": round(brier_score(p, y), 4),
+        "coverage": round(float(kept.mean()), 4),
+        "accuracy_kept": round(float(right[kept].mean()), 4) if kept.any() else 0.0,
+    }
+
+
+def _describe(one: LabelledUnits, path: str | Path | LabelledUnits, pool: Pool, said: Card) -> dict[str, Any]:
+    name = one.source or "units in memory"
+    of_this = pool.names[pool.sources == one.source]
+    about = dict(said.data.get(name, {}))
+    is_file = not isinstance(path, LabelledUnits)
+    return {
+        "name": Path(name).name,
+        "sha256": hashlib.sha256(Path(str(path)).read_bytes()).hexdigest() if is_file else about.pop("sha256", ""),
+        "licence": about.pop("licence", "unspecified"),
+        "lab": one.lab,
+        "species": one.species,
+        **about,
+        "n_units": len(one),
+        "n_used": {label: int((of_this == label).sum()) for label in pool.classes},
+    }
+
+
+def _settings_json(settings: Settings) -> dict[str, Any]:
+    return {key: value for key, value in vars(settings).items() if key != "modalities"}

@@ -1,0 +1,1 @@
+"""Tests of labels, model folders, networks, calibration, training and evaluation."""
