@@ -84,15 +84,12 @@ def command(
 
     FILE is only read; the answer goes into a copy beside it, with the model, its hash and the reasons.
     """
+    from nwb_celltype.cli.progress import Progress
     from nwb_celltype.cli.tables import run_table
     from nwb_celltype.nwb_io import annotate
 
-    def on_phase(phase: str) -> None:
-        if not quiet:
-            click.echo(f"nwb-celltype: {phase}", err=True)
-
-    if not quiet:
-        click.echo(f"nwb-celltype: read {file}", err=True)
+    progress = Progress(quiet=quiet)
+    progress.phase(f"read {file}")
     result = annotate(
         file,
         model=model,
@@ -107,7 +104,8 @@ def command(
         source_type=source_type,
         by=by,
         taxonomy=taxonomy,
-        on_phase=on_phase,
+        on_phase=progress.phase,
+        progress=progress,
     )
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))

@@ -118,7 +118,7 @@ def assemble(
     problems = np.where(train_reasons == "", "", np.where(train_reasons == NO_SPIKES, "absent", "invalid"))
     n_intervals = isi_counts.sum(axis=1)
     for k in np.flatnonzero((train_reasons == "") & (n_intervals < MIN_INTERVALS)):
-        train_reasons[k] = f"{n_intervals[k]} inter-spike intervals below 100 ms, at least {MIN_INTERVALS} are needed"
+        train_reasons[k] = f"too few inter-spike intervals below 100 ms ({n_intervals[k]}, needed: {MIN_INTERVALS})"
     for k in np.flatnonzero((train_reasons == "") & (acg_counts.sum(axis=1) == 0)):
         train_reasons[k] = "the autocorrelogram is empty although there are inter-spike intervals"
     problems = np.where((problems == "") & (train_reasons != ""), "few", problems)

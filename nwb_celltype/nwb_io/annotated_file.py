@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
@@ -19,6 +19,9 @@ from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, refuse_protecte
 from nwb_celltype.nwb_io.validation import require_no_new_messages, require_same_answers, same_answers
 from nwb_celltype.runs import Run, read_runs
 from nwb_celltype.units import Units, read_units, units_tables
+
+if TYPE_CHECKING:
+    from nwb_celltype.features.dataset import Progress
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def annotate(
     by: str | None = None,
     taxonomy: TaxonomyName = "auto",
     on_phase: OnPhase = lambda _: None,
+    progress: Progress | None = None,
 ) -> AnnotatedFile:
     """Annotate the units of an NWB file and write the answer, with its provenance, beside or into it.
 
@@ -102,6 +106,8 @@ def annotate(
         What the labels are, whose, and in which words; see `nwb_celltype.label_table.annotate_from_table`.
     on_phase : callable, optional
         Told the name of each phase of writing as it begins.
+    progress : callable, optional
+        Told after each unit a task, the units done and the number of units.
 
     Returns
     -------
@@ -140,16 +146,17 @@ def annotate(
             _require_copy(target, source, chosen)
         runs = read_runs(base)
         if labels is None:
-            annotation = annotate_units(chosen, model, threshold=threshold)
+            annotation = annotate_units(chosen, model, threshold=threshold, progress=progress)
         else:
             annotation = annotate_from_table(chosen, labels, source_type=source_type, by=by, taxonomy=taxonomy)
         same = next((run for run in reversed(runs) if _is_same(run, annotation)), None)
         units_path = chosen.session.units_path
+    answers: Annotation | Run = annotation
     is_new = same is None or again
     if same is None or again:
         place = _place(base, units_path, free_run_name(base, annotation.run_name))
     elif mirror and not has_mirror(base, same.name, units_path):
-        place = _place(base, units_path, same.name)
+        answers, place = same, _place(base, units_path, same.name)
     else:
         tidy(base)
         return AnnotatedFile(base, same, is_new=False)
@@ -159,11 +166,11 @@ def annotate(
         if is_new:
             graft(path, annotation, place)
         if mirror:
-            mirrored.extend(mirror_columns(path, annotation, place))
+            mirrored.extend(mirror_columns(path, answers, place))
 
     def validate(path: Path) -> None:
         require_no_new_messages(path, base, place.name)
-        require_same_answers(path, place.name, annotation)
+        require_same_answers(path, place.name, answers)
 
     written = write_safely(base, target, append, validate, on_phase, expected=before)
     run = next(run for run in read_runs(written) if run.name == place.name)
@@ -240,7 +247,9 @@ def _is_same(run: Run, annotation: Annotation) -> bool:
     if any(str(theirs.fields.get(key, "")) != str(method.fields.get(key, "")) for key in keys):
         return False
     if is_classifier:
-        return run.confidence_threshold == annotation.confidence_threshold
+        # The answers too: the species or the regions of the file may have been mended since.
+        same_limit = run.confidence_threshold == annotation.confidence_threshold
+        return same_limit and np.array_equal(run.cell_type, annotation.cell_type)
     return same_answers(run, annotation)
 
 

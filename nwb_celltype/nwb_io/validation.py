@@ -77,8 +77,8 @@ def require_no_new_messages(path: Path, source: Path, name: str) -> None:
         raise InputError(message)
 
 
-def require_same_answers(path: Path, name: str, annotation: Annotation) -> None:
-    """Raise unless the stored run says what the annotation says.
+def require_same_answers(path: Path, name: str, answers: Annotation | Run) -> None:
+    """Raise unless the stored run says what it was meant to say.
 
     Raises
     ------
@@ -86,15 +86,15 @@ def require_same_answers(path: Path, name: str, annotation: Annotation) -> None:
         If it does not, which is a mistake in this program.
     """
     run = next((run for run in read_runs(path) if run.name == name), None)
-    if run is None or not same_answers(run, annotation):
+    if run is None or not same_answers(run, answers):
         message = f"Run {name!r} reads back differently from what was written; nothing was kept. Please report this."
         raise InputError(message)
 
 
-def same_answers(run: Run, annotation: Annotation) -> bool:
-    """Whether a stored run says the same about the same units."""
-    return _evidence_key(run.evidence) == _evidence_key(annotation.evidence) and all(
-        _equal(getattr(run, name), getattr(annotation, name)) for name in _COLUMNS
+def same_answers(run: Run, other: Annotation | Run) -> bool:
+    """Whether a stored run says the same about the same units as another, or as an annotation that is not stored."""
+    return _evidence_key(run.evidence) == _evidence_key(other.evidence) and all(
+        _equal(getattr(run, name), getattr(other, name)) for name in _COLUMNS
     )
 
 

@@ -84,7 +84,7 @@ def test_a_unit_that_can_be_described_is(features: xr.Dataset) -> None:
 
 def test_one_modality_does_not_need_the_other(features: xr.Dataset) -> None:
     few, spikes_only = features.sel(unit=7), features.sel(unit=40)
-    assert few["train_reason"].item() == "1 inter-spike intervals below 100 ms, at least 30 are needed"
+    assert few["train_reason"].item() == "too few inter-spike intervals below 100 ms (1, needed: 30)"
     assert few["polarity"].item() == 1
     assert spikes_only["waveform_reason"].item() == "no mean waveform"
     assert spikes_only["polarity"].item() == 0
@@ -126,11 +126,11 @@ UNSORTED = train()
 UNSORTED[[10, 11]] = UNSORTED[[11, 10]]
 TRAIN_REASONS: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({"times": []}, "no spike times"),
-    "one": ({"times": [1.0]}, "0 inter-spike intervals below 100 ms, at least 30 are needed"),
+    "one": ({"times": [1.0]}, "too few inter-spike intervals below 100 ms (0, needed: 30)"),
     "few": (
-        {"times": np.arange(MIN_INTERVALS) * 0.0202}, "29 inter-spike intervals below 100 ms, at least 30 are needed",
+        {"times": np.arange(MIN_INTERVALS) * 0.0202}, "too few inter-spike intervals below 100 ms (29, needed: 30)",
     ),
-    "slow": ({"times": np.arange(500) * 0.2}, "0 inter-spike intervals below 100 ms, at least 30 are needed"),
+    "slow": ({"times": np.arange(500) * 0.2}, "too few inter-spike intervals below 100 ms (0, needed: 30)"),
     "unsorted": ({"times": UNSORTED}, "spike times are not sorted (first at spike 11)"),
     "NaN": ({"times": np.append(train(), np.nan)}, "spike times contain NaN or infinite values"),
     "infinite": ({"times": np.append(train(), np.inf)}, "spike times contain NaN or infinite values"),
@@ -142,9 +142,9 @@ TRAIN_REASONS: dict[str, tuple[dict[str, Any], str]] = {
         {"obs_intervals": [[[0.0, 1.0], [3.0, 2.0]]]}, "an observation interval ends before it starts",
     ),
     "nothing inside": (
-        {"obs_intervals": [[[1e4, 2e4]]]}, "0 inter-spike intervals below 100 ms, at least 30 are needed",
+        {"obs_intervals": [[[1e4, 2e4]]]}, "too few inter-spike intervals below 100 ms (0, needed: 30)",
     ),
-    "all together": ({"times": np.zeros(100)}, "0 inter-spike intervals below 100 ms, at least 30 are needed"),
+    "all together": ({"times": np.zeros(100)}, "too few inter-spike intervals below 100 ms (0, needed: 30)"),
 }  # fmt: skip
 
 

@@ -169,7 +169,7 @@ def test_the_recipe_makes_a_model(c4: Path, tmp_path: Path) -> None:
 
 def test_accuracy_on_macaque_units(c4: Path) -> None:
     lisberger = read_labelled(c4 / "lisberger_macaque_units.npz")
-    settings = Settings(members=2, n_variants=8)
+    settings = Settings(members=2, n_variants=4, epochs=150)
     scores = cross_validate(lisberger, classes=("GoC", "MFB", "MLI", "PkC_cs", "PkC_ss"), settings=settings)
     assert scores.n == 466
     assert scores.balanced_accuracy > 0.83
@@ -179,6 +179,6 @@ def test_accuracy_on_macaque_units(c4: Path) -> None:
 def test_accuracy_on_mice_after_learning_from_macaques(c4: Path) -> None:
     classes = ("MFB", "MLI", "PkC_cs", "PkC_ss")
     hull, lisberger = (read_labelled(c4 / name) for name in ("hull_mouse_units.npz", "lisberger_macaque_units.npz"))
-    scores = transfer(lisberger, hull, classes=classes, settings=Settings(members=2, n_variants=8))
+    scores = transfer(lisberger, hull, classes=classes, settings=Settings(members=2, n_variants=4, epochs=150))
     assert scores.n == 101
     assert scores.balanced_accuracy > 0.902

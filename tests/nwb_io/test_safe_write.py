@@ -276,6 +276,7 @@ def test_second_writer_is_refused(old: Path) -> None:
     assert old.read_bytes() == b"old and new"
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # of fork, Python 3.12
 def test_two_processes_at_once(file: Path, labels: Path) -> None:
     """Many try, each either adds its run or is refused; no run is lost."""
     context = multiprocessing.get_context("fork")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 
 import nwb_celltype as nct
 
-sys.path.insert(0, str(Path(__file__).parent))
-import sessions  # noqa: E402
+from . import sessions
 
 MACAQUE = sorted((sessions.DATA / "macaque_purkinje").glob("*.mat")) or [sessions.DATA / "macaque_purkinje.mat"]
 CELLEXPLORER = sorted((sessions.DATA / "cellexplorer").glob("*.mat")) or [sessions.DATA / "cellexplorer.mat"]
