@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.classifier.inputs import Matrix
 from nwb_celltype.errors import InputError, NothingToDoError
-from nwb_celltype.labels import PARTS, LabelledUnits
+from nwb_celltype.labels import LabelledUnits
 from nwb_celltype.training.augmentation import variants
 
 _MIN_UNITS = 5
@@ -29,7 +29,6 @@ class Pool:
     classes : tuple of str
     groups, sources, labs : (n,) array of str
         Empty where unknown.
-    part_sha256 : (n, 2) array of str
     """
 
     blocks: dict[str, Matrix]
@@ -38,7 +37,6 @@ class Pool:
     groups: NDArray[np.str_]
     sources: NDArray[np.str_]
     labs: NDArray[np.str_]
-    part_sha256: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,12 +60,7 @@ class Pool:
             groups=self.groups[rows],
             sources=self.sources[rows],
             labs=self.labs[rows],
-            part_sha256=self.part_sha256[rows],
         )
-
-    def training_rows(self) -> dict[str, list[str]]:
-        """Hashes by part, for the model folder."""
-        return {part: sorted({h for h in self.part_sha256[:, i].tolist() if h}) for i, part in enumerate(PARTS)}
 
 
 def make_pool(
@@ -125,5 +118,4 @@ def make_pool(
         groups=np.concatenate([one.groups for one in kept]).astype(str),
         sources=np.concatenate([np.full(len(one), one.source) for one in kept]).astype(str),
         labs=np.concatenate([np.full(len(one), one.lab) for one in kept]).astype(str),
-        part_sha256=np.concatenate([one.part_sha256 for one in kept]),
     )

@@ -24,7 +24,7 @@ from nwb_celltype.calibration import (
 from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
 from nwb_celltype.classifier.inputs import has_modality
 from nwb_celltype.errors import UsageError
-from nwb_celltype.labels import LabelledUnits, read_labelled
+from nwb_celltype.labels import PARTS, LabelledUnits, read_labelled
 from nwb_celltype.training.fitting import Progress, Settings
 from nwb_celltype.training.folds import honest_folds, left_out
 from nwb_celltype.training.heldout import HeldOut, fit, hold_out
@@ -174,7 +174,11 @@ def train(
         "default_threshold": DEFAULT_THRESHOLD,
     }  # fmt: skip
     save_bundle(
-        out, tensors=model.tensors, card=full, licence_text=said.licence_text, training_rows=pool.training_rows()
+        out,
+        tensors=model.tensors,
+        card=full,
+        licence_text=said.licence_text,
+        training_rows=_rows_seen(sources, pool.classes),
     )
     return load_model(Path(out))
 
@@ -182,6 +186,12 @@ def train(
 def _present(pool: Pool, modalities: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     """Modalities that any unit has; a model knows no others."""
     return {name: blocks for name, blocks in modalities.items() if has_modality(pool.recorded, blocks).any()}
+
+
+def _rows_seen(sources: Sequence[LabelledUnits], classes: Sequence[str]) -> dict[str, list[str]]:
+    """Hashes by part of every row with one of the labels, duplicates and rows that could not be used included."""
+    parts = np.concatenate([one.part_sha256[np.isin(one.cell_type, classes)] for one in sources])
+    return {part: sorted(set(parts[:, i].tolist()) - {""}) for i, part in enumerate(PARTS)}
 
 
 def _strata(pool: Pool) -> NDArray[np.str_]:

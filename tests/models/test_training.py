@@ -14,12 +14,13 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from nwb_celltype import training
 from nwb_celltype.classifier import Model, load_model
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
-from nwb_celltype.evaluation import cross_validate, transfer
+from nwb_celltype.evaluation import cross_validate, evaluate, transfer
 from nwb_celltype.labels import LabelledUnits, read_labelled
 from nwb_celltype.training import Card, Settings, run_recipe, train, train_cerebellum
 from nwb_celltype.training.augmentation import INTERVALS_LEFT, thin_counts, variants, vary_waveform
 from nwb_celltype.training.folds import contiguous_folds, honest_folds, left_out, stratified_folds
 from nwb_celltype.training.pool import make_pool
+from nwb_celltype.training.recipes import CEREBELLUM_SOURCES
 
 from .synthetic import RATE_HZ, make_arrays, save
 
@@ -165,6 +166,12 @@ def test_the_recipe_makes_a_model(c4: Path, tmp_path: Path) -> None:
     model = load_model(tmp_path / "m")
     assert model.card["training"]["n_units"] == 672
     assert {data["n_units"] for data in model.card["training_data"]} == {103, 768, 1998}
+
+
+def test_the_shipped_model_knows_its_training_rows(c4: Path) -> None:
+    for source in CEREBELLUM_SOURCES:
+        with pytest.raises(NothingToDoError, match="it was trained on"):
+            evaluate("cerebellum", c4 / source.file)
 
 
 def test_accuracy_on_macaque_units(c4: Path) -> None:
