@@ -182,7 +182,7 @@ def fit_novelty(z: Matrix, labels: Labels, n_classes: int) -> tuple[Matrix, Matr
     means : (n_classes, n_columns) float32 array
         A class without units gets the mean of all.
     whitening : (n_columns, n_columns) float32 array
-        Inverse root of the covariance within classes, with a fiftieth of the mean variance added to each axis.
+        Symmetric inverse root of the covariance within classes, a fiftieth of the mean variance added to each axis.
     """
     z = np.clip(z, -FURTHEST, FURTHEST).astype(np.float64)
     means = np.tile(z.mean(axis=0), (n_classes, 1))
@@ -191,7 +191,8 @@ def fit_novelty(z: Matrix, labels: Labels, n_classes: int) -> tuple[Matrix, Matr
     within = z - means[labels]
     variance, axes = np.linalg.eigh(within.T @ within / len(z))
     variance = np.clip(variance, 0, None) + max(_SHRINKAGE * variance.mean(), _TINY)
-    whitening = axes / np.sqrt(variance)
+    # The symmetric root has no sign or order to choose, and rounding hides the last bits, which depend on the machine.
+    whitening = np.round((axes / np.sqrt(variance)) @ axes.T, 4) + 0.0
     return means.astype(np.float32), whitening.astype(np.float32)
 
 

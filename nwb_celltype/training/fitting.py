@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,12 +108,26 @@ def fit_ensemble(
     parameters = network.initial(
         columns, len(classes), members=settings.members, width=settings.width, generator=generator
     )
-    _descend(parameters, inputs, masks, torch.from_numpy(np.asarray(labels, dtype=np.int64)), settings, generator,
-             progress, task)  # fmt: skip
+    truth = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+    with _one_thread():
+        _descend(parameters, inputs, masks, truth, settings, generator, progress, task)
     tensors = {name: value.detach().numpy() for name, value in parameters.items()}
     for name, (mean, scale) in scales.items():
         tensors |= {f"{name}.mean": mean, f"{name}.scale": scale}
     return Model(_draft_card(classes, modalities, columns, settings), tensors)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: the networks are small, and the weights do not depend on the number of cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _descend(
