@@ -218,7 +218,7 @@ def _reasons(
             detail[k] = f"The best class has a probability of {prediction.confidence[k]:.2f}, below {limit:.2f}."
         elif no_waveform or no_train:
             used = "spike times" if no_waveform else "the waveform"
-            detail[k] = f"Answered from {used} alone: {_sentence(no_waveform or no_train)}"
+            detail[k] = f"Answered from {used} alone: {no_waveform or no_train}."
     return reason, detail
 
 

@@ -107,7 +107,7 @@ def test_few_spikes_mask_the_spikes_and_not_the_unit() -> None:
         FixedModel(), spike_times=[np.arange(1.0, 46.0)], waveform_mean=[SPIKE], waveform_rate_hz=25_000.0
     )
     assert annotation.cell_type.tolist() == ["PkC_ss"]
-    assert annotation.reason_detail[0].startswith("Answered from the waveform alone: Too few inter-spike intervals")
+    assert annotation.reason_detail[0].startswith("Answered from the waveform alone: too few inter-spike intervals")
 
 
 def test_an_unknown_species_and_region_are_flagged_and_answered() -> None:
