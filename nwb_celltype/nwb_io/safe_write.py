@@ -254,7 +254,7 @@ def _take_over_metadata(old: Path, new: Path, *, same_owner: bool) -> None:
                 break
     names: list[str] = []
     with contextlib.suppress(OSError):  # a file system without extended attributes
-        names = os.listxattr(old)
+        names = os.listxattr(old) if hasattr(os, "listxattr") else []  # Python has them on Linux only
     for name in names:
         # Labels that the system manages (security.*, some trusted.*) are its own to set.
         with contextlib.suppress(OSError):
