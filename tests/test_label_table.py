@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nwb_celltype.errors import InputError, UsageError
-from nwb_celltype.label_table import LabelRow, annotate_from_table, read_label_table
+from nwb_celltype.label_table import LabelRow, read_label_table
+from nwb_celltype.labelling import annotate_from_table
 from nwb_celltype.units import Units
 
 

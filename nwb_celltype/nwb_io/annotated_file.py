@@ -12,7 +12,7 @@ import numpy as np
 
 from nwb_celltype.annotation import Annotation, annotate_units
 from nwb_celltype.errors import CellTypeError, InputError, NothingToDoError, RefusedError, UsageError
-from nwb_celltype.label_table import SourceType, TaxonomyName, annotate_from_table
+from nwb_celltype.labelling import SourceType, TaxonomyName, annotate_from_table
 from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
 from nwb_celltype.nwb_io.mirror import has_mirror, mirror_columns
 from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, refuse_protected, tidy, write_safely
@@ -103,7 +103,7 @@ def annotate(
     labels : str or Path, optional
         A table of labels (CSV, TSV) to write instead of a model's answers.
     source_type, by, taxonomy
-        What the labels are, whose, and in which words; see `nwb_celltype.label_table.annotate_from_table`.
+        What the labels are, whose, and in which words; see `nwb_celltype.labelling.annotate_from_table`.
     on_phase : callable, optional
         Told the name of each phase of writing as it begins.
     progress : callable, optional
