@@ -130,7 +130,7 @@ def annotate_units(
         raise UsageError(message)
     features = compute(units, progress=progress) if features is None else features
     prediction = loaded.predict(features)
-    judgement = judge(units, scope_of(card), observed_seconds(features))
+    judgement = judge(units, scope_of(card), observed_seconds(features), features["acg_counts"].values)
     reason, detail = _reasons(judgement, features, prediction, loaded.ood_threshold, limit)
     abstained = reason != ""
     taxonomy = taxonomy_of(loaded.classes)
@@ -203,7 +203,7 @@ def _reasons(
             continue
         no_waveform, no_train = str(waveform_reasons[k]), str(train_reasons[k])
         if problems[k] == "invalid":
-            reason[k], detail[k] = "invalid_data", f"{_sentence(no_train)} Mend the units table."
+            reason[k], detail[k] = "invalid_data", f"{_sentence(no_train)} Correct the units table."
         elif np.isnan(prediction.confidence[k]):
             reason[k] = "too_few_spikes" if problems[k] == "few" else "no_modality"
             detail[k] = f"{_sentence(no_waveform)} {_sentence(no_train)}".strip()
@@ -223,7 +223,7 @@ def _reasons(
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    return f"{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}" if text else ""
 
 
 def _method_of(model: Model, limit: float) -> Method:

@@ -42,7 +42,8 @@ def annotate_from_table(
     source_type : {'expert', 'rule', 'ground_truth'}
         Where the labels come from.
     by : str, optional
-        Who labelled (name or ORCID), or for a rule its name; the table's ``annotator`` column by default.
+        Who labelled (name or ORCID), or for a rule its name; the table's ``annotator`` column by default. Where neither
+        says so, the run says that nobody is named.
     taxonomy : {'auto', 'cerebellum', 'forebrain', 'free'}
         Whose words the labels are; 'auto' takes the first that knows them all, 'free' takes them as they are.
     run_name : str, optional
@@ -56,7 +57,7 @@ def annotate_from_table(
     InputError
         If the table names units that do not exist.
     UsageError
-        If nobody is named, or a label is unknown.
+        If a label is unknown, or several annotators are named.
     """
     rows = read_label_table(labels) if isinstance(labels, str | Path) else list(labels)
     known = {int(i) for i in units.unit_ids}
@@ -66,20 +67,17 @@ def annotate_from_table(
         message = f"{len(missing)} units of the table are not in {units.session.path or 'the units'}: {shown}."
         raise InputError(message)
     who = (by or "").strip() or _only_annotator(rows)
-    if not who:
-        what = "the rule" if source_type == "rule" else "who labelled, by name or ORCID"
-        message = f"Say {what}, with --by or in a column `annotator`."
-        raise UsageError(message)
     classes, answers = _classes([row.cell_type for row in rows], taxonomy)
     abstained = np.array([a is None for a in answers], dtype=bool)
     has_confidence = any(row.confidence is not None for row in rows)
     confidence = np.array([np.nan if row.confidence is None else row.confidence for row in rows], dtype=np.float32)
     evidence = tuple((row.evidence,) if row.evidence else () for row in rows)
-    fields: dict[str, Any] = {"person": who} if source_type != "rule" else {"software": who}
+    fields: dict[str, Any] = {"software": "nwb-celltype"} if not who else {_role(source_type): who}
     if has_confidence:
         fields["confidence_definition"] = "as given in the table of labels"
     fields["parameters"] = {"written_by": f"nwb-celltype, {SOFTWARE_URL}"}
     base = re.sub(r"[^A-Za-z0-9]+", "_", who).strip("_").lower() or "unnamed"
+    by_whom = f"by {who}" if who else "nobody is named"
     return Annotation(
         unit_ids=np.array([row.unit_id for row in rows], dtype=np.int64),
         cell_type=np.array([UNCLASSIFIED if a is None else a for a in answers]),
@@ -88,7 +86,7 @@ def annotate_from_table(
         reason_detail=np.full(len(rows), "", dtype=str),
         taxonomy=classes,
         method=Method(source_type, fields),
-        description=f"Cell types from a table of labels ({source_type.replace('_', ' ')}) by {who}.",
+        description=f"Cell types from a table of labels ({source_type.replace('_', ' ')}, {by_whom}).",
         run_name=run_name or f"{source_type}_{base}",
         confidence=confidence if has_confidence else None,
         cell_id=np.array([row.cell_id for row in rows]) if any(row.cell_id for row in rows) else None,
@@ -97,6 +95,10 @@ def annotate_from_table(
         input_sha256=units.select([row.unit_id for row in rows]).sha256(),
         created=now(),
     )
+
+
+def _role(source_type: SourceType) -> str:
+    return "software" if source_type == "rule" else "person"
 
 
 def _only_annotator(rows: Sequence[LabelRow]) -> str:

@@ -14,6 +14,10 @@ from nwb_celltype.units import Units
 
 Severity = Literal["flag", "abstain"]
 _LONGEST_REGION = 60
+# Of 490 labelled C4 units with enough pairs, one passes these limits (a macaque mossy fibre bouton).
+_ENOUGH_PAIRS = 20
+_NO_REFRACTORY_PERIOD = 0.7
+_BURST = 1.5
 _Refuse = Callable[[NDArray[np.bool_], str, Sequence[str]], None]
 Status = Literal["typable", "typable with caution", "not typable"]
 
@@ -199,7 +203,12 @@ def _is_acronym(region: str) -> bool:
     return bool(acronyms) and all(_BESIDE_ACRONYM.fullmatch(word) for word in rest)
 
 
-def judge(units: Units, scope: Scope, duration_s: float | None = None) -> Judgement:
+def judge(
+    units: Units,
+    scope: Scope,
+    duration_s: float | None = None,
+    acg_counts: NDArray[np.integer] | None = None,
+) -> Judgement:
     """Say whether a recording and each of its units are within a model's scope.
 
     What is known to be outside is abstained on; what is not stated is flagged, and answered.
@@ -211,6 +220,8 @@ def judge(units: Units, scope: Scope, duration_s: float | None = None) -> Judgem
         What the model was made for.
     duration_s : float or None, seconds
         Time from the first to the last spike of the recording, where known.
+    acg_counts : (n, 201) array, optional
+        Pairs of spikes in 1 ms bins of lag, to find units without a refractory period.
 
     Returns
     -------
@@ -237,6 +248,7 @@ def judge(units: Units, scope: Scope, duration_s: float | None = None) -> Judgem
     findings += _judge_species(units, scope, refuse)
     findings += _judge_region(units, scope, refuse)
     findings += _judge_quality(units, refuse)
+    findings += _judge_refractoriness(acg_counts, refuse)
     findings += _judge_recording(units, scope, duration_s)
     if n and all(reason):
         status: Status = "not typable"
@@ -300,6 +312,27 @@ def _judge_quality(units: Units, refuse: _Refuse) -> list[Finding]:
     if not bad.any():
         return []
     return [Finding("quality", "abstain", f"{bad.sum()} of {n} units are labelled noise or multi-unit activity.")]
+
+
+def _judge_refractoriness(acg_counts: NDArray[np.integer] | None, refuse: _Refuse) -> list[Finding]:
+    """Refuse units whose spikes follow one another within 1.5 ms as often as by chance: no single cell does that.
+
+    Burst-firing units do it more often than by chance (mossy fibre boutons of mice: above 1.5 times), and pass.
+    """
+    if acg_counts is None:
+        return []
+    lags = np.asarray(acg_counts, dtype=np.float64)[:, 100:]
+    by_chance = lags[:, 61:].mean(axis=1)
+    share = np.divide(lags[:, 1], by_chance, out=np.zeros(len(lags)), where=by_chance >= _ENOUGH_PAIRS)
+    peak = np.divide(lags[:, 1:11].max(axis=1), by_chance, out=np.zeros(len(lags)), where=by_chance > 0)
+    bad = (share > _NO_REFRACTORY_PERIOD) & (peak < _BURST)
+    sentences = [
+        f"No refractory period: spikes 1 ms apart are {s:.0%} as frequent as spikes 61 to 100 ms apart." for s in share
+    ]
+    refuse(bad, "poor_quality", sentences)
+    if not bad.any():
+        return []
+    return [Finding("quality", "abstain", f"{bad.sum()} of {len(bad)} units have no refractory period.")]
 
 
 def _judge_recording(units: Units, scope: Scope, duration_s: float | None) -> list[Finding]:

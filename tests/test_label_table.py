@@ -127,10 +127,10 @@ def test_who(tmp_path: Path, units: Units) -> None:
     one = table(tmp_path, "id,label,annotator\n9,MLI,Doe\n7,MLI,\n")
     assert annotate_from_table(units, one).method.who == "Doe"
     assert annotate_from_table(units, one, source_type="rule", by="narrow").method.fields["software"] == "narrow"
-    with pytest.raises(UsageError, match="Say who labelled"):
-        annotate_from_table(units, table(tmp_path, "id,label\n9,MLI\n"), by=" ")
-    with pytest.raises(UsageError, match="Say the rule"):
-        annotate_from_table(units, table(tmp_path, "id,label\n9,MLI\n"), source_type="rule")
+    unnamed = annotate_from_table(units, table(tmp_path, "id,label\n9,MLI\n"), by=" ")
+    assert unnamed.run_name == "expert_unnamed"
+    assert "person" not in unnamed.method.fields
+    assert unnamed.description.endswith("nobody is named).")
     with pytest.raises(UsageError, match=r"2 annotators \(Doe, Roe\)"):
         annotate_from_table(units, table(tmp_path, "id,label,annotator\n9,MLI,Doe\n7,MLI,Roe\n"))
 

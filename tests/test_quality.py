@@ -225,6 +225,19 @@ def test_the_first_reason_holds() -> None:
     assert set(findings(judgement)) >= {"species", "region", "quality"}
 
 
+def test_a_train_without_refractory_period_is_no_single_cell() -> None:
+    acg = np.full((4, 201), 50)
+    acg[1, 99:102] = 0  # refractory
+    acg[2, 90:111] = 200  # bursts
+    acg[3] = 0  # no pairs at all
+    judgement = judge(units(4), Scope(), acg_counts=acg)
+    assert judgement.reason.tolist() == ["poor_quality", "", "", ""]
+    assert "spikes 1 ms apart are 100% as frequent" in judgement.reason_detail[0]
+    assert findings(judgement)["quality"] == ("abstain", "1 of 4 units have no refractory period.")
+    too_few_to_tell = judge(units(1), Scope(), acg_counts=acg[:1] // 10)
+    assert too_few_to_tell.reason.tolist() == [""]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -151,21 +151,22 @@ def annotate(
             annotation = annotate_from_table(chosen, labels, source_type=source_type, by=by, taxonomy=taxonomy)
         same = next((run for run in reversed(runs) if _is_same(run, annotation)), None)
         units_path = chosen.session.units_path
-    answers: Annotation | Run = annotation
-    is_new = same is None or again
-    if same is None or again:
-        place = _place(base, units_path, free_run_name(base, annotation.run_name))
-    elif mirror and not has_mirror(base, same.name, units_path):
-        answers, place = same, _place(base, units_path, same.name)
-    else:
+    stored = None if again else same
+    is_new = stored is None
+    name = free_run_name(base, annotation.run_name) if stored is None else stored.name
+    answers = annotation if stored is None else stored
+    needs_columns = mirror and (is_new or not has_mirror(base, name, units_path))
+    is_awaited = out is not None and base != target  # a file of this name was asked for and is not there yet
+    if stored is not None and not needs_columns and not is_awaited:
         tidy(base)
-        return AnnotatedFile(base, same, is_new=False)
+        return AnnotatedFile(base, stored, is_new=False)
+    place = _place(base, units_path, name)
     mirrored: list[str] = []
 
     def append(path: Path) -> None:
         if is_new:
             graft(path, annotation, place)
-        if mirror:
+        if needs_columns:
             mirrored.extend(mirror_columns(path, answers, place))
 
     def validate(path: Path) -> None:
@@ -203,6 +204,9 @@ def _target(source: Path, out: str | Path | None, *, in_place: bool) -> Path:
         raise UsageError(message)
     if in_place:
         return source
+    if source.is_dir():
+        message = f"{source} is a folder; give the path of one NWB file."
+        raise InputError(message)
     target = Path(out).expanduser() if out is not None else source.with_name(f"{source.stem}_celltype.nwb")
     if target.exists() and source.exists() and target.samefile(source):
         message = f"{target} is the source itself; use --in-place to add the run to it."

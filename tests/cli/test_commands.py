@@ -134,10 +134,14 @@ def test_unknown_label_ends_with_2_and_a_guess(run: Runner, file: Path, tmp_path
     assert "Did you mean 'PkC_ss'?" in said.err
 
 
-def test_nobody_named_ends_with_2(run: Runner, file: Path, labels: Path) -> None:
+def test_nobody_named_is_said(run: Runner, file: Path, labels: Path) -> None:
     said = run("annotate", file, "--labels", labels)
-    assert said.code == 2
-    assert "with --by or in a column `annotator`" in said.err
+    assert said.code == 0
+    assert "the run names nobody" in said.err
+    assert "expert_unnamed" in said.out
+
+
+def test_by_without_labels_ends_with_2(run: Runner, file: Path) -> None:
     said = run("annotate", file, "--by", "me")
     assert said.code == 2
 

@@ -111,6 +111,14 @@ def test_a_source_that_says_it_already_is_not_copied(file: Path, labels: Path) -
     assert not copy.with_name("session_celltype_celltype.nwb").exists()
 
 
+def test_a_file_that_was_asked_for_is_written_all_the_same(file: Path, labels: Path, tmp_path: Path) -> None:
+    annotate(file, in_place=True, labels=labels, by="me")
+    result = annotate(file, out=tmp_path / "asked.nwb", labels=labels, by="me")
+    assert not result.is_new
+    assert result.file == tmp_path / "asked.nwb"
+    assert [run.name for run in read_runs(result.file)] == ["expert_me"]
+
+
 @pytest.mark.parametrize(
     "columns",
     [
