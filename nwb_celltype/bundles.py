@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _REGISTRY = _SHIPPED / "registry.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _FOREIGN = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib", ".dill", ".npy", ".npz", ".h5", ".onnx"}
 _MAX_BYTES = 512 * 1024 * 1024
+_MAX_JSON_BYTES = 64 * 1024 * 1024  # parsed JSON takes many times its size
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
     "name": str,
@@ -187,12 +189,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         If it is missing, no JSON, or incomplete.
     """
     path = folder / CARD
-    raw = _read_bytes(path)
-    try:
-        card = json.loads(raw, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        message = f"{path} is not valid JSON ({error}); get the model again."
-        raise InputError(message) from error
+    card = _parse(path, _read_bytes(path, _MAX_JSON_BYTES))
     if not isinstance(card, dict):
         message = f"{path} is not a model card: a JSON object is needed. Get the model again."
         raise InputError(message)
@@ -224,7 +221,7 @@ def save_bundle(
     folder : str or Path
     tensors : mapping of str to array
     card : mapping
-        Without ``weights_sha256`` and ``training_rows_sha256``, which are added.
+        ``weights_sha256`` and ``training_rows_sha256`` are added, or replaced.
     licence_text : str
     training_rows : mapping of str to list of str, optional
         Hashes of the training units by part.
@@ -237,23 +234,29 @@ def save_bundle(
     Raises
     ------
     UsageError
-        If the folder exists and holds something else.
+        If the folder exists and holds something else, or cannot be made, or the card is no JSON.
     """
     from safetensors.numpy import save
 
     folder = Path(folder)
     check_output(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
     full = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    (folder / TRAINING_ROWS).unlink(missing_ok=True)
+    full.pop("training_rows_sha256", None)
+    files = {WEIGHTS: weights, LICENCE: licence_text.encode()}
     if training_rows is not None:
         rows = json.dumps({part: sorted(hashes) for part, hashes in training_rows.items()}, indent=0).encode()
         full["training_rows_sha256"] = hashlib.sha256(rows).hexdigest()
-        _write(folder / TRAINING_ROWS, rows)
-    _write(folder / WEIGHTS, weights)
-    _write(folder / LICENCE, licence_text.encode())
-    _write(folder / CARD, (json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+        files[TRAINING_ROWS] = rows
+    try:
+        files[CARD] = (json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        message = f"The card of {folder} cannot be written as JSON ({error}); give it finite numbers and plain values."
+        raise UsageError(message) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TRAINING_ROWS).unlink(missing_ok=True)
+    for name, data in files.items():
+        _write(folder / name, data)
     return folder
 
 
@@ -263,9 +266,13 @@ def check_output(folder: str | Path) -> None:
     Raises
     ------
     UsageError
-        If the path is a file, or a folder with other things in it than a model.
+        If the path is a file, lies where no folder can be made, or is a folder with other things in it than a model.
     """
     folder = Path(folder)
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if existing != folder.absolute() and not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        message = f"{folder} cannot be made: {existing} is no folder that may be written to. Name another place."
+        raise UsageError(message)
     if folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; name a new folder for the model."
         raise UsageError(message)
@@ -301,11 +308,11 @@ def _registry() -> dict[str, dict[str, str]]:
 
 def _check_folder(folder: Path, text: str, registry: Mapping[str, object]) -> None:
     known = ", ".join(sorted(registry)) or "none"
-    if folder.is_file():
+    if os.path.isfile(folder):  # unlike `Path.is_file`, takes any text, however long
         kind = "a pickle or a foreign weights file" if folder.suffix.lower() in _FOREIGN else "a file"
         message = f"{folder} is {kind}; a model is a folder with {WEIGHTS} and {CARD}, and nothing else is loaded."
         raise InputError(message)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         what = "model" if _NAME.fullmatch(text) else "model folder"
         message = f"There is no {what} {text!r}; shipped models: {known}. Give one of them, or the path of a folder."
         raise UsageError(message)
@@ -336,10 +343,11 @@ def _training_rows(folder: Path, card: Mapping[str, Any]) -> dict[str, frozenset
     if stated is None:
         return {}
     path = folder / TRAINING_ROWS
-    _check_hash(path, hashlib.sha256(_read_bytes(path)).hexdigest(), str(stated), "its card")
+    raw = _read_bytes(path, _MAX_JSON_BYTES)
+    _check_hash(path, hashlib.sha256(raw).hexdigest(), str(stated), "its card")
     try:
-        return {str(part): frozenset(map(str, rows)) for part, rows in json.loads(_read_bytes(path)).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+        return {str(part): frozenset(map(str, rows)) for part, rows in _parse(path, raw).items()}
+    except (AttributeError, TypeError) as error:
         message = f"{path} is not a list of hashes ({error}); get the model again."
         raise InputError(message) from error
 
@@ -357,10 +365,19 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(_read_bytes(path)).hexdigest()
 
 
-def _read_bytes(path: Path) -> bytes:
+def _parse(path: Path, raw: bytes) -> Any:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            message = f"{path} is larger than {_MAX_BYTES >> 20} MB, which no model of this toolkit is."
+        return json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        message = f"{path} is not valid JSON ({error}); get the model again."
+        raise InputError(message) from error
+
+
+def _read_bytes(path: Path, most: int = _MAX_BYTES) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            message = f"{path} is no file of at most {most >> 20} MiB, as those of a model are. Get the model again."
             raise InputError(message)
         return path.read_bytes()
     except OSError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from nwb_celltype.classifier import temper
+from nwb_celltype.classifier import OOD_THRESHOLD, temper
 from nwb_celltype.classifier.inputs import Matrix
 from nwb_celltype.classifier.novelty import FURTHEST
 from nwb_celltype.errors import UsageError
@@ -138,7 +138,7 @@ def decide(
     ood_score: NDArray[np.float64],
     *,
     threshold: float = DEFAULT_THRESHOLD,
-    ood_threshold: float = 0.5,
+    ood_threshold: float = OOD_THRESHOLD,
 ) -> NDArray[np.intp]:
     """Choose the class of each unit, or -1 where the model should not answer.
 
@@ -201,4 +201,7 @@ def _check(probability: Probabilities, labels: Labels) -> None:
         message = (
             f"Probabilities of shape {probability.shape}, {len(labels)} labels: one row a labelled unit is needed."
         )
+        raise UsageError(message)
+    if np.isnan(probability).any():
+        message = "Some probabilities are NaN; leave units out about which nothing could be said."
         raise UsageError(message)

@@ -19,8 +19,9 @@ from nwb_celltype.calibration import (
 )
 from nwb_celltype.classifier import Model, load_model
 from nwb_celltype.errors import NothingToDoError, UsageError
-from nwb_celltype.labels import PARTS, LabelledUnits, read_labelled
-from nwb_celltype.training import Progress, Settings
+from nwb_celltype.features.dataset import Progress
+from nwb_celltype.labels import LabelledUnits, read_labelled
+from nwb_celltype.training import Settings
 from nwb_celltype.training.folds import contiguous_folds, stratified_folds
 from nwb_celltype.training.heldout import hold_out
 from nwb_celltype.training.pool import make_pool
@@ -80,7 +81,7 @@ class Evaluation:
     confusion : (k, k) integer array
         True classes in rows, answers in columns; units that cannot be described are missing.
     risk_coverage : mapping of str to float
-        Accuracy among the most confident 50, 70, 80, 90 and 100 %.
+        Accuracy among the most confident 50, 70, 80, 90 and 100 % of the units that can be described.
     left_out : mapping of str to int
         Rows not measured on: ``unlabeled``, ``unknown_class``, ``training_rows``.
     """
@@ -159,6 +160,8 @@ def evaluate(
         If no row remains; the message says how many were left out, and why.
     InputError
         If a file cannot be read.
+    RefusedError
+        If the only labels of an NWB file are a classifier's predictions.
     UsageError
         If there is no such model or the threshold is no probability.
 
@@ -202,12 +205,7 @@ def evaluate(
 
 def training_overlap(model: Model, labelled: LabelledUnits) -> NDArray[np.bool_]:
     """(n,) mask of the rows whose waveform or spike train the model was trained on."""
-    rows = model.training_rows or {}
-    found = np.zeros(len(labelled), dtype=bool)
-    for i, part in enumerate(PARTS):
-        digests = labelled.part_sha256[:, i]
-        found |= (digests != "") & np.isin(digests, list(rows.get(part, ())))
-    return found
+    return labelled.found_in(model.training_rows or {})
 
 
 def score(truth: Sequence[str] | NDArray[np.str_], answers: Sequence[str] | NDArray[np.str_]) -> Scores:
@@ -272,7 +270,7 @@ def cross_validate(
         message = f"Folds are 'contiguous' or 'stratified', not {folds!r}."
         raise UsageError(message)
     held = hold_out(pool, splits, settings, seed=100 * seed, progress=progress)
-    return score(pool.names, np.array(pool.classes)[held.best().argmax(axis=1)])
+    return score(pool.names, _most_probable(pool.classes, held.best()))
 
 
 def transfer(
@@ -287,11 +285,15 @@ def transfer(
     """Measure what one set of units teaches about another; parameters as for `cross_validate`."""
     settings = settings or Settings()
     pool = make_pool([learnt, asked], classes=classes, n_variants=settings.n_variants, seed=seed)
-    is_learnt = pool.sources == learnt.source
-    train_rows, test_rows = np.flatnonzero(is_learnt), np.flatnonzero(~is_learnt)
+    train_rows, test_rows = np.flatnonzero(pool.sources == 0), np.flatnonzero(pool.sources == 1)
     held = hold_out(pool, [(train_rows, test_rows)], settings, seed=100 * seed, progress=progress, task="transfer")
-    answers = np.array(pool.classes)[held.best()[test_rows].argmax(axis=1)]
-    return score(pool.names[test_rows], answers)
+    return score(pool.names[test_rows], _most_probable(pool.classes, held.best()[test_rows]))
+
+
+def _most_probable(classes: Sequence[str], probability: NDArray[np.float64]) -> NDArray[np.str_]:
+    """(n,) most probable class of each row; empty, and so never right, where nothing could be said."""
+    nothing = np.isnan(probability).any(axis=1)
+    return np.where(nothing, "", np.array(classes)[np.nan_to_num(probability, nan=-1.0).argmax(axis=1)])
 
 
 def _measure(
@@ -302,13 +304,10 @@ def _measure(
     threshold: float,
     left_out: Mapping[str, int],
 ) -> Evaluation:
-    classes = np.array(model.classes)
-    described = ~np.isnan(probability).any(axis=1)
-    said = np.where(described, classes[np.nan_to_num(probability, nan=-1.0).argmax(axis=1)], "")
-    right = said == truth
-    codes = np.searchsorted(classes, truth, sorter=np.argsort(classes))
-    codes = np.argsort(classes)[codes]
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    said = _most_probable(model.classes, probability)
+    described, right = said != "", said == truth
+    codes = (truth[:, None] == np.array(model.classes)).argmax(axis=1)
+    confusion = np.zeros((len(model.classes),) * 2, dtype=np.int64)
     np.add.at(confusion, (codes[described], probability[described].argmax(axis=1)), 1)
     p, y = probability[described], codes[described]
     curve = risk_coverage(p, y) if len(y) else None

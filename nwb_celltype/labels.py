@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.errors import InputError, RefusedError, UsageError
+from nwb_celltype.label_table import read_label_table
+from nwb_celltype.taxonomy import means_no_label
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from nwb_celltype.units import Units
 
-UNLABELLED = ("", "unlabeled", "unlabelled", "unclassified", "unknown", "nan", "none")
-"""What stands for no label, in any case."""
-
 PARTS = ("waveform", "train")
 """What rows are hashed by."""
 
 _STEPS = 1000
+_NEEDED = ("waveform", "waveform_rate_hz", "cell_type")
+_OPTIONAL = ("isi_counts", "acg_counts", "unit_id", "recording", "subject", "lab", "species")
+_MAX_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,8 @@ class LabelledUnits:
         """(n, 2) hashes of the waveform and of the spike train of each row (`PARTS`); empty where there is none.
 
         They depend on the shape of the waveform, its rate and the 1 ms counts, not on the unit of measure, the storage
-        type or the file: a row that was copied elsewhere, or scaled, is found again.
+        type or the file: a row that was copied elsewhere is found again, and nearly every one that was scaled (in
+        single precision a sample may round the other way in fewer than 1 % of the rows).
         """
         isi, acg = self.features["isi_counts"].values, self.features["acg_counts"].values
         rows = [
@@ -90,17 +95,25 @@ class LabelledUnits:
     def take(self, rows: NDArray[Any]) -> LabelledUnits:
         """Return some rows, by index or mask."""
         index = np.arange(len(self))[rows]
-        return LabelledUnits(
+        return replace(
+            self,
             features=self.features.isel(unit=index),
             waveforms=tuple(self.waveforms[i] for i in index),
             sampling_rate_hz=self.sampling_rate_hz[index],
             cell_type=self.cell_type[index],
             unit_ids=self.unit_ids[index],
             groups=self.groups[index],
-            lab=self.lab,
-            species=self.species,
-            source=self.source,
         )
+
+    def found_in(self, seen: Mapping[str, Collection[str]]) -> NDArray[np.bool_]:
+        """(n,) mask of the rows whose waveform or spike train is among the hashes `seen`, by part (`PARTS`).
+
+        A train that is too short to be described does not count: trains of a few spikes are alike by chance.
+        """
+        waveforms, trains = self.part_sha256.T
+        same_waveform = (waveforms != "") & np.isin(waveforms, list(seen.get("waveform", ())))
+        is_described = self.features["train_reason"].values == ""
+        return np.asarray(same_waveform | (is_described & np.isin(trains, list(seen.get("train", ())))))
 
     def usable(self) -> NDArray[np.bool_]:
         """(n,) mask of the rows with at least one modality, the first of exact duplicates only."""
@@ -122,12 +135,14 @@ class LabelledUnits:
                 said.append(f"{where}: {train}.")
         seen: dict[str, int] = {}
         for k, digest in enumerate(self.row_sha256):
+            if not self.part_sha256[k].any():
+                continue
             if digest in seen:
                 first = self.unit_ids[seen[digest]]
-                said.append(f"{self.source}, units {first} and {self.unit_ids[k]} are the same row.")
+                said.append(f"{self.source or 'units'}, units {first} and {self.unit_ids[k]} are the same row.")
             seen.setdefault(digest, k)
         said += [
-            f"{self.source}, unit {self.unit_ids[k]} has exactly the spike counts of another unit."
+            f"{self.source or 'units'}, unit {self.unit_ids[k]} has exactly the spike counts of another unit."
             for k in np.flatnonzero(self._repeated_trains())
         ]
         return said
@@ -151,9 +166,10 @@ def read_labelled(
         ``isi_counts`` (n, 100) and ``acg_counts`` (n, 201); optionally ``unit_id``, ``recording`` or ``subject``,
         ``lab`` and ``species``. Or ``.nwb``.
     labels : str or Path, optional
-        For NWB: a table (CSV, TSV) of ``unit_id`` and ``cell_type``. By default the labels are those of `run`.
+        For NWB: a table (CSV, TSV), as `nwb_celltype.label_table.read_label_table` reads it. By
+        default the labels are those of `run`.
     run : str, optional
-        For NWB: name of the annotation run; the published one by default.
+        For NWB: name of the annotation run; by default the published one, unless that is a classifier's.
     lab, species : str
         Where the file does not say.
 
@@ -164,7 +180,9 @@ def read_labelled(
     Raises
     ------
     InputError
-        If the file cannot be read or lacks an array.
+        If the file cannot be read, lacks an array, or an array holds what it should not.
+    RefusedError
+        If the labels of an NWB file are a classifier's predictions and `run` does not ask for them by name.
     UsageError
         If `labels` is given for an ``.npz``.
 
@@ -223,7 +241,7 @@ def labelled_from_units(
     group = session.subject_id or session.identifier or session.path
     return LabelledUnits(
         features=compute(units),
-        waveforms=tuple(units.peak_waveform(k) for k in range(n)),
+        waveforms=tuple(units.peak_waveforms()),
         sampling_rate_hz=np.asarray(units.waveform_rates_hz, dtype=np.float64),
         cell_type=clean_labels(cell_type),
         unit_ids=np.asarray(units.unit_ids, dtype=np.int64),
@@ -235,35 +253,39 @@ def labelled_from_units(
 
 
 def clean_labels(cell_type: Sequence[str] | NDArray[Any]) -> NDArray[np.str_]:
-    """Strip labels, and empty those that stand for none (`UNLABELLED`)."""
-    stripped = [str(label).strip() for label in cell_type]
-    return np.array(["" if label.lower() in UNLABELLED else label for label in stripped], dtype=str)
+    """Strip labels, and empty those that say that there is none (`nwb_celltype.taxonomy.means_no_label`).
+
+    Examples
+    --------
+    >>> clean_labels(["MLI ", b"GoC", "b'PkC_ss'", "unlabelled"]).tolist()
+    ['MLI', 'GoC', 'PkC_ss', '']
+    """
+    stripped = [re.sub(r"^b'(.*)'$", r"\1", _text(label)) for label in cell_type]
+    return np.array(["" if means_no_label(label) else label for label in stripped], dtype=str)
 
 
 def _read_npz(path: Path, lab: str, species: str) -> LabelledUnits:
     from nwb_celltype.features import from_counts
 
     data = _load_arrays(path)
-    needed = [name for name in ("waveform", "waveform_rate_hz", "cell_type") if name not in data]
-    if needed:
-        message = f"{path} has no array {', '.join(needed)}; it holds {', '.join(data) or 'nothing'}."
-        raise InputError(message)
     waveform, labels = data["waveform"], data["cell_type"]
+    rates = _numbers(path, "waveform_rate_hz", data)
     n = len(labels) if labels.ndim == 1 else -1
-    if waveform.ndim != 2 or len(waveform) != n or data["waveform_rate_hz"].size not in (1, n):
+    if waveform.ndim != 2 or len(waveform) != n or rates.size not in (1, n) or waveform.dtype.kind not in "fiu":
         message = (
-            f"{path}: `waveform` has shape {waveform.shape}, `cell_type` {labels.shape}, `waveform_rate_hz` "
-            f"{data['waveform_rate_hz'].shape}; one row a unit is needed, and one rate or one a unit."
+            f"{path}: `waveform` has shape {waveform.shape} ({waveform.dtype}), `cell_type` {labels.shape}, "
+            f"`waveform_rate_hz` {rates.shape}; one row of numbers a unit is needed, and one rate or one a unit."
         )
         raise InputError(message)
-    rates = np.broadcast_to(np.asarray(data["waveform_rate_hz"], dtype=np.float64).reshape(-1), n).copy()
-    ids = np.asarray(data.get("unit_id", np.arange(n)), dtype=np.int64)
+    rates = np.broadcast_to(rates.reshape(-1), n).copy()
+    ids = _whole_numbers(path, "unit_id", data) if "unit_id" in data else np.arange(n)
     groups = data.get("recording", data.get("subject", np.full(n, "")))
-    if len(ids) != n or len(groups) != n:
+    if ids.shape != (n,) or groups.shape != (n,):
         message = f"{path}: `unit_id`, `recording` and `subject` need one entry for each of the {n} units."
         raise InputError(message)
+    counts = _counts(path, data)
     try:
-        features = from_counts(list(waveform), rates, data.get("isi_counts"), data.get("acg_counts"), ids)
+        features = from_counts(list(waveform), rates, counts.get("isi_counts"), counts.get("acg_counts"), ids)
     except InputError as error:
         message = f"{path}: {error}"
         raise InputError(message) from error
@@ -273,23 +295,81 @@ def _read_npz(path: Path, lab: str, species: str) -> LabelledUnits:
         sampling_rate_hz=rates,
         cell_type=clean_labels(labels),
         unit_ids=ids,
-        groups=groups.astype(str),
-        lab=lab or str(data.get("lab", "")),
-        species=species or str(data.get("species", "")),
+        groups=np.array([_text(group) for group in groups], dtype=str),
+        lab=lab or _only_text(path, "lab", data),
+        species=species or _only_text(path, "species", data),
         source=path.name,
     )
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Load the arrays that are used, and no others; nothing is unpickled, and nothing huge unpacked."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        size = sum(m.file_size for m in members if m.filename.removesuffix(".npy") in _NEEDED + _OPTIONAL)
+        if size > _MAX_BYTES:
+            message = f"{path} unpacks to {size / 1e9:.1f} GB, more than the {_MAX_BYTES >> 30} GiB allowed; split it."
+            raise InputError(message)
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            missing = [name for name in _NEEDED if name not in file.files]
+            if missing:
+                message = f"{path} has no array {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}."
+                raise InputError(message)
+            return {name: np.asarray(file[name]) for name in _NEEDED + _OPTIONAL if name in file.files}
     except FileNotFoundError as error:
         message = f"{path} does not exist; check the path."
         raise InputError(message) from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         message = f"{path} cannot be read as arrays ({error}); only plain .npz files are, without pickled objects."
         raise InputError(message) from error
+
+
+def _numbers(path: Path, name: str, data: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    try:
+        return np.asarray(data[name], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        message = f"{path}: `{name}` holds {data[name].dtype}; numbers are needed."
+        raise InputError(message) from error
+
+
+def _whole_numbers(path: Path, name: str, data: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    if data[name].dtype.kind in "iu":
+        return data[name].astype(np.int64)
+    numbers = _numbers(path, name, data)
+    if not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
+        message = f"{path}: `{name}` holds values that are no whole numbers; correct them."
+        raise InputError(message)
+    return numbers.astype(np.int64)
+
+
+def _counts(path: Path, data: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    """Interval and pair counts; a unit with NaN in either has no spike train to describe, so both become 0."""
+    names = [name for name in ("isi_counts", "acg_counts") if name in data]
+    given = {name: np.atleast_2d(_numbers(path, name, data)) for name in names}
+    damaged = np.zeros(max((len(counts) for counts in given.values()), default=0), dtype=bool)
+    for counts in given.values():
+        damaged[: len(counts)] |= ~np.isfinite(counts).all(axis=1)
+    for name, counts in given.items():
+        counts[damaged[: len(counts)]] = 0
+        wrong = (counts < 0) | (counts != np.round(counts))
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][0])
+            message = f"{path}: `{name}` holds {counts[wrong][0]:g} in row {row}; counts are whole numbers from 0 on."
+            raise InputError(message)
+    return {name: counts.astype(np.int64) for name, counts in given.items()}
+
+
+def _only_text(path: Path, name: str, data: Mapping[str, NDArray[Any]]) -> str:
+    found = sorted({_text(value) for value in data[name].ravel()}) if name in data else []
+    if len(found) > 1:
+        message = f"{path}: `{name}` holds {', '.join(found[:4])}; a file has one, so split it."
+        raise InputError(message)
+    return found[0] if found else ""
+
+
+def _text(value: Any) -> str:
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
 def _read_nwb(path: Path, labels: str | Path | None, run: str | None, lab: str, species: str) -> LabelledUnits:
@@ -298,7 +378,7 @@ def _read_nwb(path: Path, labels: str | Path | None, run: str | None, lab: str, 
     with read_units(path) as units:
         known = units.unit_ids.tolist()
         if labels is not None:
-            answers = read_label_column(labels)
+            answers = {row.unit_id: row.cell_type for row in read_label_table(labels)}
             unknown = [i for i in answers if i not in set(known)]
             if unknown:
                 message = f"{labels} labels unit {unknown[0]}, which {path} does not have; do they belong together?"
@@ -307,32 +387,15 @@ def _read_nwb(path: Path, labels: str | Path | None, run: str | None, lab: str, 
         else:
             from nwb_celltype.runs import choose_run
 
-            cell_type = choose_run(path, run).labels_for(known)
+            chosen = choose_run(path, run)
+            if run is None and chosen.method.source_type == "classifier":
+                message = (
+                    f"{path} holds no labels but those that a classifier predicted (run {chosen.name!r}), which are "
+                    "nothing to learn from or to measure by. Give a table of labels, or name the run to use it anyway."
+                )
+                raise RefusedError(message)
+            cell_type = chosen.labels_for(known)
         return labelled_from_units(units, cell_type, lab=lab, species=species)
-
-
-def read_label_column(path: str | Path) -> dict[int, str]:
-    """Read a table with the columns ``unit_id`` and ``cell_type`` (CSV or TSV) as a mapping from id to label.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, lacks a column, or an id is no whole number.
-    """
-    import csv
-
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
-            file.seek(0)
-            rows = list(csv.DictReader(file, delimiter=separator))
-        return {int(row["unit_id"]): row["cell_type"] or "" for row in rows}
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}. Check the path."
-        raise InputError(message) from error
-    except (KeyError, ValueError, TypeError) as error:
-        message = f"{path} needs the columns unit_id (whole numbers) and cell_type ({error!r})."
-        raise InputError(message) from error
 
 
 def _hash_waveform(waveform: NDArray[Any] | None, rate_hz: float) -> str:

@@ -140,14 +140,15 @@ class Model:
         ([[True, False]], 1.0)
         """
         self._check_features(features)
-        raw, distance, spread, used = self._ensemble(read_blocks(features), self._allowed(modalities))
+        blocks = read_blocks(features)
+        raw, spread, used = self._ensemble(blocks, self._allowed(modalities))
         probability = self._calibrated(raw, used)
         return Prediction(
             unit_ids=features["unit"].values,
             classes=self.classes,
             probability=probability,
             confidence=_top(probability),
-            ood_score=self._score(distance),
+            ood_score=self._score(self.distances(blocks, used)),
             spread=spread,
             modalities=tuple(self.modalities),
             used=used,
@@ -168,12 +169,24 @@ class Model:
 
     def uncalibrated(self, blocks: Mapping[str, Matrix], modalities: Collection[str]) -> NDArray[np.float64]:
         """(n_units, k) mean probabilities of the members from these modalities alone, before tempering."""
-        raw, _, _, _ = self._ensemble(blocks, frozenset(modalities))
+        raw, _, _ = self._ensemble(blocks, modalities)
         return raw
+
+    def distances(self, blocks: Mapping[str, Matrix], used: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n_units, n_modalities) distances from the training units, NaN where `used` of that shape is false."""
+        columns = []
+        for i, (name, z) in enumerate(self.standardised(blocks).items()):
+            far = np.full(len(z), np.nan)
+            if used[:, i].any():
+                means, whitening = self.tensors[f"{name}.ood_means"], self.tensors[f"{name}.ood_whitening"]
+                far[used[:, i]] = distances(z[used[:, i]], means, whitening)
+            columns.append(far)
+        return np.stack(columns, axis=1)
 
     def _ensemble(
         self, blocks: Mapping[str, Matrix], allowed: Collection[str]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """(n, k) mean probabilities, (n,) spread over members, and (n, m) mask of the modalities they rest on."""
         import torch
 
         from nwb_celltype.classifier import network
@@ -199,17 +212,7 @@ class Model:
             spread[rows] = each[:, np.arange(len(top)), top].std(axis=0)
         nothing = ~used.any(axis=1)
         raw[nothing], spread[nothing] = np.nan, np.nan
-        return raw, self._distances(blocks, used), spread, used
-
-    def _distances(self, blocks: Mapping[str, Matrix], used: NDArray[np.bool_]) -> NDArray[np.float64]:
-        columns = []
-        for i, (name, z) in enumerate(self.standardised(blocks).items()):
-            far = np.full(len(z), np.nan)
-            if f"{name}.ood_means" in self.tensors and used[:, i].any():
-                means, whitening = self.tensors[f"{name}.ood_means"], self.tensors[f"{name}.ood_whitening"]
-                far[used[:, i]] = distances(z[used[:, i]], means, whitening)
-            columns.append(far)
-        return np.stack(columns, axis=1)
+        return raw, spread, used
 
     def _score(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         limits = self.card["ood"]["distance_limits"]
@@ -249,19 +252,18 @@ class Model:
                 if unknown:
                     message = f"{path}: the card names columns that there are not: {', '.join(sorted(unknown))}."
                     raise InputError(message)
-                float(self.card["ood"]["distance_limits"][name])
-            float(self.card["architecture"]["clip"])
-            valid = 0 <= self.default_threshold <= 1 and all(
-                float(t) > 0 for t in self.card["calibration"]["temperature"].values()
-            )
-            valid = valid and 0 <= self.ood_threshold <= 1
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            positive = [self.card["ood"]["distance_limits"][name] for name in self.modalities]
+            positive += [*self.card["calibration"]["temperature"].values(), self.card["architecture"]["clip"]]
+            valid = all(0 < float(number) < np.inf for number in positive)
+            valid = valid and 0 <= self.default_threshold <= 1 and 0 <= self.ood_threshold <= 1
+            valid = valid and bool(self.modalities) and all(min(shape) > 0 for shape in shapes.values())
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             message = f"{path}: the model card is incomplete ({error!r}); get the model again."
             raise InputError(message) from error
         found = {name: value.shape for name, value in self.tensors.items()}
         if found != shapes or not valid:
             wrong = sorted(name for name in {*found, *shapes} if found.get(name) != shapes.get(name))
-            what = f"tensors {', '.join(wrong[:3])}" if wrong else "thresholds and temperatures"
+            what = f"tensors {', '.join(wrong[:3])}" if wrong else "thresholds, limits, temperatures or sizes"
             message = f"{path}: card and weights do not belong together ({what}); get the whole model again."
             raise InputError(message)
 

@@ -20,7 +20,8 @@ def command(
 ) -> None:
     """Measure MODEL (a name, or a folder) on labelled units that it was not trained on.
 
-    DATA are annotated NWB files, or .npz files with waveforms, interval and pair counts and labels.
+    DATA are annotated NWB files, or .npz files with waveforms, interval and pair counts and labels. Labels that a
+    model gave are no truth: a run of a classifier is refused unless --run names it.
     """
     from nwb_celltype.evaluation import evaluate
 
@@ -39,7 +40,9 @@ def command(
     click.echo(f"  calibration error  {result.ece:.3f}")
     click.echo(f"\n  {'class':10s} {'n':>5s} {'recall':>8s} {'precision':>10s} {'answered':>9s}")
     for name, one in result.per_class.items():
-        click.echo(f"  {name:10s} {one.n:5d} {one.recall:8.3f} {one.precision:10.3f} {one.coverage:9.1%}")
+        figures_of_class = (f"{one.recall:.3f}", f"{one.precision:.3f}", f"{one.coverage:.1%}")
+        recall, precision, answered_of = ("-" if "nan" in text else text for text in figures_of_class)
+        click.echo(f"  {name:10s} {one.n:5d} {recall:>8s} {precision:>10s} {answered_of:>9s}")
     left_out = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in result.left_out.items() if count)
     if left_out:
         click.echo(f"\n  left out: {left_out}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nwb_celltype.training.fitting import Progress, Settings
+from nwb_celltype.features.dataset import Progress
+from nwb_celltype.training.fitting import Settings
 from nwb_celltype.training.recipes import RECIPES, run_recipe, train_cerebellum
 from nwb_celltype.training.trainer import Card, train
 

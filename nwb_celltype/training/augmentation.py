@@ -86,8 +86,7 @@ def vary_waveform(waveform: Array, rate_hz: float, rng: Generator) -> tuple[Arra
     if rng.random() < 0.5:
         wave = _filter(wave, "high", _log_uniform(HIGH_PASS_HZ, rng), rate_hz, is_causal=rng.random() < 0.5)
     if rng.random() < 0.3:
-        corner = min(_log_uniform(LOW_PASS_HZ, rng), 0.45 * rate_hz)
-        wave = _filter(wave, "low", corner, rate_hz, is_causal=rng.random() < 0.5)
+        wave = _filter(wave, "low", _log_uniform(LOW_PASS_HZ, rng), rate_hz, is_causal=rng.random() < 0.5)
     wave = wave + rng.normal(size=len(wave)) * _log_uniform(NOISE, rng)
     return wave, rate_hz * float(np.exp(rng.normal() * STRETCH_SD))
 
@@ -117,13 +116,14 @@ def thin_counts(
 
 
 def _vary_waveform(waveform: Array | None, rate_hz: float, rng: Generator) -> tuple[Array | None, float]:
-    if waveform is None or not np.isfinite(rate_hz) or not np.isfinite(waveform).all() or len(waveform) < 8:
+    is_known = np.isfinite(rate_hz) and rate_hz > 0
+    if waveform is None or not is_known or not np.isfinite(waveform).all() or len(waveform) < 8:
         return None, rate_hz
     return vary_waveform(np.asarray(waveform, dtype=np.float64), rate_hz, rng)
 
 
 def _filter(wave: Array, kind: str, corner_hz: float, rate_hz: float, *, is_causal: bool) -> Array:
-    b, a = butter(1, corner_hz / (rate_hz / 2), kind)
+    b, a = butter(1, min(corner_hz / (rate_hz / 2), 0.9), kind)
     padded = np.pad(wave, _PADDING, mode="edge")
     filtered = lfilter(b, a, padded) if is_causal else filtfilt(b, a, padded)
     return np.asarray(filtered[_PADDING:-_PADDING])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.calibration import DEFAULT_THRESHOLD, fit_novelty
 from nwb_celltype.classifier import OOD_THRESHOLD, Model
 from nwb_celltype.classifier.inputs import MODALITIES, Matrix, column_weights, has_modality, scaling, standardise
 from nwb_celltype.features import FEATURE_SPEC_VERSION
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and how many there are."""
+from nwb_celltype.features.dataset import Progress
+from nwb_celltype.training.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Settings:
         Probability that a step shows a modality of a unit as recorded, whatever the variants.
     clip : float
         Standardised columns are cut at this many standard deviations.
+    modalities : mapping of str to sequence of str
+        Blocks of columns of each modality.
     """
 
     members: int = 10
@@ -61,25 +63,14 @@ class Settings:
     modalities: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODALITIES))
 
 
-def fit_ensemble(
-    blocks: Mapping[str, Matrix],
-    labels: NDArray[np.integer],
-    classes: Sequence[str],
-    settings: Settings,
-    *,
-    seed: int,
-    progress: Progress | None = None,
-    task: str = "training",
+def fit(
+    pool: Pool, settings: Settings, *, seed: int, progress: Progress | None = None, task: str = "training"
 ) -> Model:
-    """Train an ensemble; the same input, seed and machine give the same weights.
+    """Train an ensemble, and learn where the units lie; the same input, seed and machine give the same weights.
 
     Parameters
     ----------
-    blocks : mapping of str to (n_variants, n_units, n_columns) array
-        From `nwb_celltype.training.augmentation.variants`.
-    labels : (n_units,) integer array
-        Positions in `classes`.
-    classes : sequence of str
+    pool : Pool
     settings : Settings
     seed : int
     progress : callable, optional
@@ -89,45 +80,61 @@ def fit_ensemble(
     Returns
     -------
     Model
-        Neither calibrated nor aware of what is unlike its training data.
+        Not yet calibrated, nor with limits to how far a unit may lie from the training units.
     """
     import torch
 
     from nwb_celltype.classifier import network
 
     modalities = {name: tuple(names) for name, names in settings.modalities.items()}
-    recorded = {name: block[0] for name, block in blocks.items()}
-    scales = {name: scaling(recorded, names) for name, names in modalities.items()}
+    recorded = pool.recorded
+    learnt: dict[str, Matrix] = {}
     inputs, masks = {}, {}
     for name, names in modalities.items():
-        z = np.clip(standardise(blocks, names, *scales[name]), -settings.clip, settings.clip)
-        inputs[name] = torch.from_numpy((z * column_weights(recorded, names)).astype(np.float32))
-        masks[name] = torch.from_numpy(has_modality(recorded, names))
+        mean, scale = scaling(recorded, names)
+        z, has = standardise(pool.blocks, names, mean, scale), has_modality(recorded, names)
+        means, whitening = _place(z, has, pool)
+        learnt |= {f"{name}.mean": mean, f"{name}.scale": scale}
+        learnt |= {f"{name}.ood_means": means, f"{name}.ood_whitening": whitening}
+        clipped = np.clip(z, -settings.clip, settings.clip)
+        inputs[name] = torch.from_numpy((clipped * column_weights(recorded, names)).astype(np.float32))
+        masks[name] = torch.from_numpy(has)
     generator = torch.Generator().manual_seed(seed)
     columns = {name: x.shape[-1] for name, x in inputs.items()}
-    parameters = network.initial(
-        columns, len(classes), members=settings.members, width=settings.width, generator=generator
-    )
-    truth = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    with _one_thread():
+    truth = torch.from_numpy(pool.labels.astype(np.int64))
+    with _own_torch():
+        parameters = network.initial(
+            columns, len(pool.classes), members=settings.members, width=settings.width, generator=generator
+        )
         _descend(parameters, inputs, masks, truth, settings, generator, progress, task)
-    tensors = {name: value.detach().numpy() for name, value in parameters.items()}
-    for name, (mean, scale) in scales.items():
-        tensors |= {f"{name}.mean": mean, f"{name}.scale": scale}
-    return Model(_draft_card(classes, modalities, columns, settings), tensors)
+    learnt |= {name: value.detach().numpy() for name, value in parameters.items()}
+    return Model(_draft_card(pool.classes, modalities, columns, settings), learnt)
+
+
+def _place(z: Matrix, has: NDArray[np.bool_], pool: Pool) -> tuple[Matrix, Matrix]:
+    """Where the units that have a modality lie, from (n_variants, n, n_columns) columns; around 0 if none has it."""
+    flat = z[:, has].reshape(-1, z.shape[-1]) if has.any() else np.zeros((1, z.shape[-1]), dtype=np.float32)
+    labels = np.tile(pool.labels[has], len(z)) if has.any() else np.zeros(1, dtype=np.intp)
+    return fit_novelty(flat, labels, len(pool.classes))
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: the networks are small, and the weights do not depend on the number of cores."""
+def _own_torch() -> Iterator[None]:
+    """Train alike whatever the caller has set: one thread, for the networks are small; float32; gradients on.
+
+    The number of cores then does not change the weights. The caller's settings come back at the end.
+    """
     import torch
 
-    before = torch.get_num_threads()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with torch.enable_grad():
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 def _descend(
@@ -210,5 +217,5 @@ def _draft_card(
         },
         "calibration": {"temperature": {}},
         "ood": {"threshold": OOD_THRESHOLD, "distance_limits": dict.fromkeys(modalities, 1.0)},
-        "default_threshold": 0.5,
+        "default_threshold": DEFAULT_THRESHOLD,
     }

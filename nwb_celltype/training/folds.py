@@ -51,13 +51,14 @@ def stratified_folds(labels: NDArray[np.str_], n_folds: int = 5, *, seed: int = 
 def honest_folds(labels: NDArray[np.str_], groups: NDArray[np.str_], n_folds: int = 5) -> Iterator[Split]:
     """Yield train and test rows that keep what was recorded together on one side, as far as it is known.
 
-    Named groups are dealt out whole, the largest first, to the fold with the fewest rows. Rows without a group are cut,
-    class by class, into contiguous blocks, because neighbouring rows tend to come from the same recording.
+    Two or more named groups are dealt out whole, the largest first, to the fold with the fewest rows; there are no more
+    folds than groups then, unless rows have none. Rows without a group (or with the only one) are cut, label by label,
+    into contiguous blocks, because neighbouring rows tend to come from the same recording.
     """
     _check(len(labels), n_folds)
     fold_of = np.full(len(labels), -1)
     names, sizes = np.unique(groups[groups != ""], return_counts=True)
-    if len(names) >= n_folds:
+    if len(names) >= 2:
         filled = np.zeros(n_folds)
         for name in names[np.argsort(-sizes, kind="stable")]:
             fold = int(np.argmin(filled))

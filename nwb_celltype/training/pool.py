@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.classifier.inputs import Matrix
-from nwb_celltype.errors import InputError, NothingToDoError
-from nwb_celltype.labels import LabelledUnits
+from nwb_celltype.errors import InputError, NothingToDoError, UsageError
+from nwb_celltype.labels import PARTS, LabelledUnits
 from nwb_celltype.training.augmentation import variants
 
 _MIN_UNITS = 5
@@ -27,15 +27,17 @@ class Pool:
     labels : (n,) integer array
         Positions in `classes`.
     classes : tuple of str
-    groups, sources, labs : (n,) array of str
+    groups, labs : (n,) array of str
         Empty where unknown.
+    sources : (n,) integer array
+        Which of the sources each row is from, by position.
     """
 
     blocks: dict[str, Matrix]
     labels: NDArray[np.intp]
     classes: tuple[str, ...]
     groups: NDArray[np.str_]
-    sources: NDArray[np.str_]
+    sources: NDArray[np.intp]
     labs: NDArray[np.str_]
 
     def __len__(self) -> int:
@@ -66,7 +68,9 @@ class Pool:
 def make_pool(
     data: Sequence[LabelledUnits], *, classes: Sequence[str] | None = None, n_variants: int = 16, seed: int = 0
 ) -> Pool:
-    """Collect the usable labelled rows of some sources, each distinct row once, and make their variants.
+    """Collect the usable labelled rows of some sources, each once, and make their variants.
+
+    A row whose waveform or spike train a source before it has is left out, so that no unit is on both sides of a fold.
 
     Parameters
     ----------
@@ -86,8 +90,20 @@ def make_pool(
         If there are no labelled rows.
     InputError
         If fewer than two classes remain, or a class asked for has fewer than two rows.
+    UsageError
+        If the classes asked for are not two or more different ones.
     """
-    chosen = [one.take(one.is_labelled & one.usable()) for one in data]
+    if classes is not None and len(set(classes)) < max(len(classes), 2):
+        message = f"Two or more different classes are needed, not {', '.join(classes) or 'none'}."
+        raise UsageError(message)
+    labelled = [one.take(one.is_labelled) for one in data]
+    chosen = []
+    seen: dict[str, set[str]] = {part: set() for part in PARTS}
+    for one in labelled:
+        usable = one.take(one.usable() & ~one.found_in(seen))
+        chosen.append(usable)
+        for i, part in enumerate(PARTS):
+            seen[part].update(usable.part_sha256[:, i].tolist())
     counts = Counter(str(label) for one in chosen for label in one.cell_type)
     if not counts:
         n = sum(map(len, data))
@@ -101,21 +117,15 @@ def make_pool(
         what = f"class {rare[0]!r} has fewer than 2 units" if rare else few
         message = f"A model cannot be trained: {what}. Labelled units found: {found}."
         raise InputError(message)
-    kept: list[LabelledUnits] = []
-    seen: set[str] = set()
-    for one in chosen:
-        is_new = np.array([digest not in seen for digest in one.row_sha256], dtype=bool)
-        seen.update(one.row_sha256.tolist())
-        kept.append(one.take(np.isin(one.cell_type, names) & is_new))
-    kept = [one for one in kept if len(one)]
+    kept = [one.take(np.isin(one.cell_type, names)) for one in chosen]
     rng = np.random.default_rng(seed)
-    parts = [variants(one, n_variants, rng) for one in kept]
+    parts = [variants(one, n_variants, rng) for one in kept if len(one)]
     cell_type = np.concatenate([one.cell_type for one in kept])
     return Pool(
         blocks={name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]},
         labels=np.array([names.index(label) for label in cell_type], dtype=np.intp),
         classes=names,
         groups=np.concatenate([one.groups for one in kept]).astype(str),
-        sources=np.concatenate([np.full(len(one), one.source) for one in kept]).astype(str),
+        sources=np.repeat(np.arange(len(kept)), [len(one) for one in kept]),
         labs=np.concatenate([np.full(len(one), one.lab) for one in kept]).astype(str),
     )

@@ -10,8 +10,8 @@ from typing import Any
 from nwb_celltype.bundles import register, shipped_folder
 from nwb_celltype.classifier import Model
 from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.features.dataset import Progress
 from nwb_celltype.labels import read_labelled
-from nwb_celltype.training.fitting import Progress
 from nwb_celltype.training.trainer import Card, train
 
 CELL_2025 = "Beau et al., Cell 2025, doi:10.1016/j.cell.2025.01.041"
@@ -140,7 +140,8 @@ def run_recipe(recipe: str, data_dir: str | Path, out: str | Path, **options: An
 
 def _check(path: Path, sha256: str) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or error}); the recipe needs it in the data folder."
         raise InputError(message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,10 +25,11 @@ from nwb_celltype.calibration import (
 from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
 from nwb_celltype.classifier.inputs import has_modality
 from nwb_celltype.errors import UsageError
+from nwb_celltype.features.dataset import Progress
 from nwb_celltype.labels import PARTS, LabelledUnits, read_labelled
-from nwb_celltype.training.fitting import Progress, Settings
-from nwb_celltype.training.folds import honest_folds, left_out
-from nwb_celltype.training.heldout import HeldOut, fit, hold_out
+from nwb_celltype.training.fitting import Settings, fit
+from nwb_celltype.training.folds import Split, honest_folds, left_out
+from nwb_celltype.training.heldout import HeldOut, hold_out
 from nwb_celltype.training.pool import Pool, make_pool
 
 TEMPERATURE_FLOOR = 0.5
@@ -37,6 +39,7 @@ NEW_LAB_MARGIN = 1.3
 """Units of a new laboratory lie about this much further from the training units than units kept aside at home, where
 both could be measured; used when all training units are from one laboratory."""
 
+_log = logging.getLogger(__name__)
 _N_FOLDS = 5
 _MIN_LAB = 30
 _MEMBERS_OF_A_FOLD = 5
@@ -57,7 +60,7 @@ class Card:
         ``species``, ``tissue``, ``min_sampling_rate_hz``, ``min_duration_s``, as `nwb_celltype.quality.Scope`.
     references : sequence of str
     data : mapping of str to mapping
-        By name of the source: ``licence``, ``citation``, ``url``.
+        By name of the file: ``licence``, ``citation``, ``url``.
     """
 
     description: str = "Trained with nwb-celltype."
@@ -133,16 +136,17 @@ def train(
     said = card or Card()
     settings = Settings(members=members, epochs=epochs)
     sources = [one if isinstance(one, LabelledUnits) else read_labelled(one) for one in data]
+    hashes = ["" if isinstance(one, LabelledUnits) else _sha256(one) for one in data]
+    _tell_problems(sources)
     pool = make_pool(sources, classes=classes, n_variants=settings.n_variants, seed=seed)
     settings = replace(settings, modalities=_present(pool, settings.modalities))
     aside = replace(settings, members=min(members, _MEMBERS_OF_A_FOLD))
-    folds = list(honest_folds(_strata(pool), pool.groups, min(_N_FOLDS, len(pool))))
+    folds, kept_together = _folds(pool)
+    in_folds = f"{len(folds)} folds over all sources, {kept_together}"
     validated = hold_out(pool, folds, aside, seed=seed + 1000, progress=progress)
     elsewhere = _leave_labs_out(pool, aside, seed + 2000, progress)
     model = fit(pool, settings, seed=seed, progress=progress, task="training the shipped ensemble")
     temperatures = _temperatures(pool, validated, elsewhere)
-    new_lab = (validated, NEW_LAB_MARGIN) if elsewhere is None else (elsewhere, 1.0)
-    limits = _distance_limits(pool, *new_lab)
     full = {
         **model.card,
         "name": name,
@@ -155,8 +159,8 @@ def train(
         "applies_to": dict(said.applies_to),
         "references": list(said.references),
         "training": {"seed": seed, "epochs": epochs, "n_units": len(pool), "settings": _settings_json(settings)},
-        "training_data": [_describe(one, path, pool, said) for one, path in zip(sources, data, strict=True)],
-        "metrics": _metrics(pool, validated, elsewhere, temperatures),
+        "training_data": [_describe(k, one, hashes[k], pool, said) for k, one in enumerate(sources)],
+        "metrics": _metrics(pool, validated, elsewhere, temperatures, in_folds),
         "calibration": {
             "temperature": temperatures,
             "method": "members averaged, then one temperature for each combination of modalities",
@@ -166,7 +170,7 @@ def train(
         },
         "ood": {
             "threshold": OOD_THRESHOLD,
-            "distance_limits": limits,
+            "distance_limits": _distance_limits(pool, validated, elsewhere),
             "meaning": f"0.5: as far from the training units as {OOD_QUANTILE:.0%} of the real units of a "
             + (f"fold kept aside, times {NEW_LAB_MARGIN}," if elsewhere is None else "laboratory left out")
             + " are at most; above: flagged",
@@ -194,17 +198,38 @@ def _rows_seen(sources: Sequence[LabelledUnits], classes: Sequence[str]) -> dict
     return {part: sorted(set(parts[:, i].tolist()) - {""}) for i, part in enumerate(PARTS)}
 
 
-def _strata(pool: Pool) -> NDArray[np.str_]:
-    """Source and class of each row, so that blocks of rows hold some of each."""
-    return np.array([f"{source}|{label}" for source, label in zip(pool.sources, pool.names, strict=True)], dtype=str)
+def _tell_problems(sources: Sequence[LabelledUnits]) -> None:
+    """Log what keeps labelled units, or a part of them, from being learnt from."""
+    for one in sources:
+        problems = one.take(one.is_labelled).problems()
+        if problems:
+            _log.warning("Remarks on labelled units: %d, the first: %s", len(problems), problems[0])
+
+
+def _folds(pool: Pool) -> tuple[list[Split], str]:
+    """Folds for cross-validation, and what they keep together, in words.
+
+    Recordings or subjects are kept together unless some class would then be missing from what a fold is taught.
+    """
+    # Source and class of each row, so that blocks of rows hold some of each.
+    strata = np.array([f"{source}|{label}" for source, label in zip(pool.sources, pool.names, strict=True)], dtype=str)
+    n_folds = min(_N_FOLDS, len(pool))
+    is_named = pool.groups != ""
+    if len(np.unique(pool.groups[is_named])) >= 2:
+        folds = list(honest_folds(strata, pool.groups, n_folds))
+        if all(len(np.unique(pool.labels[rest])) == len(pool.classes) for rest, _ in folds):
+            where = "" if is_named.all() else " where they are known"
+            return folds, f"recordings or subjects kept together{where}"
+    nowhere = np.full(len(pool), "")
+    return list(honest_folds(strata, nowhere, n_folds)), "contiguous blocks of rows a class"
 
 
 def _leave_labs_out(pool: Pool, settings: Settings, seed: int, progress: Progress | None) -> HeldOut | None:
     """Ask about every laboratory what the others teach; `None` if there is only one, or the others lack classes."""
     splits = [
         (train_rows, test_rows)
-        for _, (train_rows, test_rows) in left_out(pool.labs)
-        if len(train_rows) >= _MIN_LAB and len(np.unique(pool.labels[train_rows])) == len(pool.classes)
+        for name, (train_rows, test_rows) in left_out(pool.labs)
+        if name and len(train_rows) >= _MIN_LAB and len(np.unique(pool.labels[train_rows])) == len(pool.classes)
     ]
     if len(splits) < 2:
         return None
@@ -226,14 +251,19 @@ def _temperatures(pool: Pool, validated: HeldOut, elsewhere: HeldOut | None) -> 
     return temperatures
 
 
-def _distance_limits(pool: Pool, held: HeldOut, margin: float) -> dict[str, float]:
-    """Distance that 98 % of the units kept aside do not exceed, times a margin.
+def _distance_limits(pool: Pool, validated: HeldOut, elsewhere: HeldOut | None) -> dict[str, float]:
+    """Distance that 98 % of the units of laboratories left out do not exceed, by modality.
 
-    Laboratories left out are averaged (geometrically), weighted by the units that remained to train on: the model that
-    is shipped has seen them all, and is closest to the fold that lacked least.
+    Where no laboratory could be left out, or a modality is one laboratory's alone, units kept aside in
+    cross-validation stand for them, with a margin. Laboratories are averaged (geometrically), weighted by the units
+    that remained to train on: the model that is shipped has seen them all, and is closest to the fold that lacked
+    least.
     """
     limits = {}
-    for name, distance in held.distance.items():
+    for name, at_home in validated.distance.items():
+        distance, margin = at_home, NEW_LAB_MARGIN
+        if elsewhere is not None and not np.isnan(elsewhere.distance[name]).all():
+            distance, margin = elsewhere.distance[name], 1.0
         quantiles, weights = [], []
         known = ~np.isnan(distance)
         for _, (rest, own) in left_out(pool.labs):
@@ -246,13 +276,11 @@ def _distance_limits(pool: Pool, held: HeldOut, margin: float) -> dict[str, floa
 
 
 def _metrics(
-    pool: Pool, validated: HeldOut, elsewhere: HeldOut | None, temperatures: Mapping[str, float]
+    pool: Pool, validated: HeldOut, elsewhere: HeldOut | None, temperatures: Mapping[str, float], folds: str
 ) -> dict[str, Any]:
-    together = "recordings or subjects kept together"
-    grouped = together if (pool.groups != "").any() else "contiguous blocks of rows a class"
     metrics = {
         "cross-validation": {
-            "protocol": f"{_N_FOLDS} folds over all sources, {grouped}; no abstention; temperatures fitted on them",
+            "protocol": f"{folds}; no abstention; temperatures fitted on them",
             **_figures(pool, validated, temperatures),
         }
     }
@@ -289,14 +317,19 @@ def _score(p: NDArray[np.float64], y: NDArray[np.intp]) -> dict[str, float | int
     }
 
 
-def _describe(one: LabelledUnits, path: str | Path | LabelledUnits, pool: Pool, said: Card) -> dict[str, Any]:
-    name = one.source or "units in memory"
-    of_this = pool.names[pool.sources == one.source]
+def _sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe(position: int, one: LabelledUnits, sha256: str, pool: Pool, said: Card) -> dict[str, Any]:
+    name = Path(one.source).name or "units in memory"
+    of_this = pool.names[pool.sources == position]
     about = dict(said.data.get(name, {}))
-    is_file = not isinstance(path, LabelledUnits)
+    stated = about.pop("sha256", "")
     return {
-        "name": Path(name).name,
-        "sha256": hashlib.sha256(Path(str(path)).read_bytes()).hexdigest() if is_file else about.pop("sha256", ""),
+        "name": name,
+        "sha256": sha256 or stated,
         "licence": about.pop("licence", "unspecified"),
         "lab": one.lab,
         "species": one.species,

@@ -183,3 +183,65 @@ def test_a_shipped_model_with_a_changed_card_is_refused(tmp_path: Path, monkeypa
         load_model("cerebellum")
     bundles.register("cerebellum")
     assert load_model("cerebellum").default_threshold == 0.1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"members": 2', '"members": 1e999'),
+        ('"clip": 2.5', '"clip": -1'),
+        ('"clip": 2.5', '"clip": 1e999'),
+        ('"floor": 0.5', '"floor": 0.5}, "calibration": {"temperature": {"train": 1e999}'),
+    ],
+)
+def test_numbers_of_a_card_that_make_no_sense_are_refused(copy: Path, change: tuple[str, str]) -> None:
+    text = (copy / "model.json").read_text()
+    assert change[0] in text
+    (copy / "model.json").write_text(text.replace(*change))
+    with pytest.raises(InputError, match=r"incomplete|do not belong together"):
+        load_model(copy)
+
+
+def test_training_rows_that_are_a_trap_are_refused(copy: Path) -> None:
+    rows = b"[" * 200_000
+    (copy / "training_rows.json").write_bytes(rows)
+    change_card(copy, training_rows_sha256=hashlib.sha256(rows).hexdigest())
+    with pytest.raises(InputError, match=r"training_rows.json is not valid JSON"):
+        read_bundle(copy)
+
+
+def test_only_plain_files_of_a_fair_size_are_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy / "training_rows.json").unlink()
+    (copy / "training_rows.json").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"training_rows.json is no file of at most"):
+        read_bundle(copy)
+    monkeypatch.setattr(bundles._read_bytes, "__defaults__", (100,))
+    with pytest.raises(InputError, match=r"model.safetensors is no file of at most"):
+        read_bundle(copy)
+
+
+def test_a_name_too_long_for_the_file_system_is_only_unknown() -> None:
+    with pytest.raises(UsageError, match="shipped models: cerebellum"):
+        load_model("x" * 5000)
+
+
+def test_a_card_that_is_read_can_be_saved_without_its_rows(copy: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(copy)
+    again = save_bundle(tmp_path / "again", tensors=bundle.tensors, card=bundle.card, licence_text="None.")
+    assert read_bundle(again).training_rows == {}
+
+
+def test_a_card_that_is_no_json_leaves_nothing_behind(copy: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(copy)
+    card = {**bundle.card, "metrics": {"accuracy": float("nan")}}
+    with pytest.raises(UsageError, match="finite numbers"):
+        save_bundle(tmp_path / "new", tensors=bundle.tensors, card=card, licence_text="")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UsageError, match="finite numbers"):
+        save_bundle(copy, tensors={}, card=card, licence_text="")
+    assert read_bundle(copy).training_rows == bundle.training_rows
+
+
+def test_a_folder_below_a_file_is_refused_before_training(copy: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be made"):
+        bundles.check_output(copy / "model.json" / "model")

@@ -108,3 +108,8 @@ def test_labels_and_rows_must_match() -> None:
         expected_calibration_error(np.ones((2, 2)) / 2, np.array([0]))
     with pytest.raises(UsageError, match="one row a labelled unit"):
         fit_temperature(np.empty((0, 2)), np.empty(0, dtype=int))
+
+
+def test_nothing_is_measured_on_nan() -> None:
+    with pytest.raises(UsageError, match="Some probabilities are NaN"):
+        fit_temperature(np.array([[np.nan, np.nan], [0.5, 0.5]]), np.array([0, 1]))

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from nwb_celltype.classifier import Model
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
-from nwb_celltype.evaluation import cross_validate, evaluate, score, training_overlap
+from nwb_celltype.evaluation import cross_validate, evaluate, score, training_overlap, transfer
 from nwb_celltype.labels import LabelledUnits, read_labelled
 from nwb_celltype.training import Settings
 
@@ -119,3 +119,31 @@ def test_cross_validation(learnt: LabelledUnits) -> None:
     settings = Settings(members=1, epochs=40, n_variants=2)
     for folds in ("contiguous", "stratified"):
         assert cross_validate(learnt, classes=["fast", "slow"], folds=folds, settings=settings).accuracy > 0.9
+
+
+def test_trains_of_a_few_spikes_are_not_the_same_unit(model: Model, unseen: LabelledUnits, tmp_path: Path) -> None:
+    arrays = make_arrays(8, 2)
+    for name, bins in (("isi_counts", [30]), ("acg_counts", [71, 131])):
+        arrays[name][0] = 0
+        arrays[name][0, bins] = 1
+    labelled = read_labelled(save(tmp_path / "units.npz", arrays))
+    rows = {"train": frozenset(labelled.part_sha256[:1, 1].tolist())}
+    assert not training_overlap(replace(model, training_rows=rows), labelled).any()
+    rows = {"waveform": frozenset(labelled.part_sha256[:1, 0].tolist())}
+    assert training_overlap(replace(model, training_rows=rows), labelled).sum() == 1
+
+
+def test_transfer_between_files_of_one_name(learnt: LabelledUnits, unseen: LabelledUnits) -> None:
+    settings = Settings(members=1, epochs=20, n_variants=2)
+    scores = transfer(learnt, replace(unseen, source=learnt.source), classes=["fast", "slow"], settings=settings)
+    assert scores.n == 16
+
+
+def test_units_that_nothing_can_be_said_about_are_wrong(tmp_path: Path) -> None:
+    only_waveforms = read_labelled(save(tmp_path / "w.npz", make_arrays(6, 0, with_trains=False)))
+    arrays = make_arrays(6, 1)
+    arrays["waveform"][:] = np.nan
+    only_trains = read_labelled(save(tmp_path / "t.npz", arrays))
+    settings = Settings(members=1, epochs=5, n_variants=1)
+    scores = transfer(only_waveforms, only_trains, classes=["fast", "slow"], settings=settings)
+    assert (scores.n, scores.accuracy) == (12, 0)

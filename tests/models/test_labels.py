@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype import labels
+from nwb_celltype.errors import InputError, RefusedError, UsageError
 from nwb_celltype.features.counts import count_train
-from nwb_celltype.labels import LabelledUnits, clean_labels, labelled_from_units, read_label_column, read_labelled
+from nwb_celltype.labels import LabelledUnits, clean_labels, labelled_from_units, read_labelled
+from nwb_celltype.runs import Method, Run
 from nwb_celltype.units import Units
 
 from .synthetic import CLASSES, RATE_HZ, make_arrays, make_spikes, make_waveform, save
@@ -124,18 +128,110 @@ def test_pickles_and_missing_files_are_refused(tmp_path: Path) -> None:
         read_labelled(path, labels=tmp_path / "labels.csv")
 
 
-def test_table_of_labels(tmp_path: Path) -> None:
-    table = tmp_path / "labels.tsv"
-    table.write_text("unit_id\tcell_type\n3\tMLI\n7\t\n")
-    assert read_label_column(table) == {3: "MLI", 7: ""}
-    table.write_text("unit_id,kind\n3,MLI\n")
-    with pytest.raises(InputError, match="needs the columns unit_id"):
-        read_label_column(table)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_label_column(tmp_path / "none.csv")
+def test_table_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = Units.from_arrays([[0.1, 0.2], [0.3], [0.4]], unit_ids=[3, 7, 8])
+    monkeypatch.setattr("nwb_celltype.units.read_units", lambda path: contextlib.nullcontext(units))
+    table = tmp_path / "labels.csv"
+    table.write_text("cluster_id;label\n3;MLI\n7;\n")
+    assert read_labelled(tmp_path / "session.nwb", labels=table).cell_type.tolist() == ["MLI", "", ""]
+    table.write_text("unit_id,cell_type\n3,MLI\n9,GoC\n")
+    with pytest.raises(InputError, match="labels unit 9, which"):
+        read_labelled(tmp_path / "session.nwb", labels=table)
+    table.write_text("unit_id,cell_type\n3,MLI\n3,GoC\n")
+    with pytest.raises(InputError, match="unit 3 is labelled twice"):
+        read_labelled(tmp_path / "session.nwb", labels=table)
 
 
 def test_real_rows(c4: Path) -> None:
     labelled: LabelledUnits = read_labelled(c4 / "lisberger_macaque_units.npz")
     assert (len(labelled), int(labelled.is_labelled.sum()), int(labelled.usable().sum())) == (768, 467, 767)
     assert any("units 29 and 30" in said or "unit 30 has exactly" in said for said in labelled.problems())
+
+
+def test_texts_may_be_stored_as_bytes(tmp_path: Path) -> None:
+    arrays = make_arrays(2, 0)
+    stored = {
+        **arrays,
+        "cell_type": np.array([b"MLI", b"unlabelled", b"GrC"] * 2),
+        "recording": np.array([b"a"] * 6),
+        "lab": np.bytes_(b"Ours"),
+    }
+    labelled = read_labelled(save(tmp_path / "units.npz", stored))
+    assert labelled.cell_type.tolist() == ["MLI", "", "GrC"] * 2
+    assert labelled.groups.tolist() == ["a"] * 6
+    assert labelled.lab == "Ours"
+    assert clean_labels(["b'GoC'", "N/A", "not labelled", "?"]).tolist() == ["GoC", "", "", ""]
+
+
+def test_the_type_of_numbers_does_not_matter(tmp_path: Path) -> None:
+    arrays = make_arrays(2, 0)
+    plain = read_labelled(save(tmp_path / "units.npz", arrays))
+    for kind in (np.uint64, np.float32, ">i4"):
+        other = {**arrays, **{name: arrays[name].astype(kind) for name in ("isi_counts", "acg_counts")}}
+        other["waveform"] = np.asfortranarray(arrays["waveform"].astype(">f8"))
+        assert read_labelled(save(tmp_path / "other.npz", other)).row_sha256.tolist() == plain.row_sha256.tolist()
+
+
+def test_a_row_of_nan_counts_masks_that_train_only(tmp_path: Path) -> None:
+    arrays = make_arrays(2, 0)
+    plain = read_labelled(save(tmp_path / "units.npz", arrays))
+    damaged = {name: arrays[name].astype(float) for name in ("isi_counts", "acg_counts")}
+    damaged["isi_counts"][1, 3] = np.nan
+    read = read_labelled(save(tmp_path / "nan.npz", {**arrays, **damaged}))
+    assert "0, needed" in read.features["train_reason"].values[1]
+    assert read.features["waveform_reason"].values[1] == ""
+    others = np.arange(len(read)) != 1
+    np.testing.assert_array_equal(read.features["acg"].values[others], plain.features["acg"].values[others])
+    assert any("unit 1: too few" in sentence for sentence in read.problems())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"unit_id": np.array(list("abcdef"))}, "`unit_id` holds <U1"),
+        ({"unit_id": np.arange(6) + 0.5}, "`unit_id` holds values that are no whole numbers"),
+        ({"unit_id": np.array(3)}, "one entry for each of the 6 units"),
+        ({"waveform_rate_hz": np.array("fast")}, "`waveform_rate_hz` holds <U4"),
+        ({"waveform": np.full((6, 75), "a")}, "one row of numbers"),
+        ({"isi_counts": np.full((6, 100), 0.5)}, "`isi_counts` holds 0.5 in row 0; counts are whole numbers"),
+        ({"acg_counts": np.full((6, 201), -1)}, "`acg_counts` holds -1 in row 0; counts are whole numbers"),
+        ({"lab": np.array(["A", "B"])}, "`lab` holds A, B"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_labelled(save(tmp_path / "units.npz", {**make_arrays(2, 0), **change}))
+
+
+def test_only_what_is_used_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "units.npz", {**make_arrays(2, 0), "note": np.array([None], dtype=object)})
+    assert len(read_labelled(path)) == 6
+    monkeypatch.setattr(labels, "_MAX_BYTES", 1000)
+    with pytest.raises(InputError, match="unpacks to"):
+        read_labelled(path)
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="cannot be read as arrays"):
+        read_labelled(tmp_path / "array.npz")
+
+
+def test_units_without_anything_are_not_the_same_row(tmp_path: Path) -> None:
+    arrays = make_arrays(2, 0, with_trains=False)
+    arrays["waveform"][:2] = np.nan
+    assert not any("same row" in said for said in read_labelled(save(tmp_path / "units.npz", arrays)).problems())
+
+
+def test_predictions_are_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = Units.from_arrays([[0.1, 0.2], [0.3]], unit_ids=[7, 9])
+    run = Run(
+        "guess", Method("classifier", {}), ("MLI",), np.array([7, 9]), np.array(["MLI", "unclassified"]),
+        np.array([False, True]), np.array(["", "low_confidence"]), np.array(["", ""]),
+    )  # fmt: skip
+    monkeypatch.setattr("nwb_celltype.units.read_units", lambda path: contextlib.nullcontext(units))
+    monkeypatch.setattr("nwb_celltype.runs.choose_run", lambda path, name: run)
+    with pytest.raises(RefusedError, match=r"a classifier predicted \(run 'guess'\)"):
+        read_labelled(tmp_path / "session.nwb")
+    assert read_labelled(tmp_path / "session.nwb", run="guess").cell_type.tolist() == ["MLI", ""]
+    named = replace(run, method=Method("expert", {}))
+    monkeypatch.setattr("nwb_celltype.runs.choose_run", lambda path, name: named)
+    assert read_labelled(tmp_path / "session.nwb").cell_type.tolist() == ["MLI", ""]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from nwb_celltype import training
@@ -159,11 +158,13 @@ def test_recipes_check_their_data(tmp_path: Path) -> None:
 
 
 def test_the_recipe_makes_a_model(c4: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "nwb_celltype.training", "--data-dir", str(c4), "--out", str(tmp_path / "m")]
-    done = subprocess.run([*command, "--members", "1", "--epochs", "3"], capture_output=True, text=True, check=True)
-    assert done.stdout == ""
-    assert "cross-validation 5/5" in done.stderr
+    tasks: set[str] = set()
+    made = run_recipe(
+        "cerebellum", c4, tmp_path / "m", members=1, epochs=3, progress=lambda task, _done, _of: tasks.add(task)
+    )
+    assert "cross-validation 5/5" in tasks
     model = load_model(tmp_path / "m")
+    assert model.weights_sha256 == made.weights_sha256
     assert model.card["training"]["n_units"] == 672
     assert {data["n_units"] for data in model.card["training_data"]} == {103, 768, 1998}
 
@@ -189,3 +190,77 @@ def test_accuracy_on_mice_after_learning_from_macaques(c4: Path) -> None:
     scores = transfer(lisberger, hull, classes=classes, settings=Settings(members=2, n_variants=4, epochs=150))
     assert scores.n == 101
     assert scores.balanced_accuracy > 0.902
+
+
+def test_a_modality_of_one_laboratory_alone_keeps_its_limit(tmp_path: Path) -> None:
+    waves = read_labelled(save(tmp_path / "w.npz", make_arrays(10, 3, with_trains=False)), lab="W")
+    both = read_labelled(save(tmp_path / "b.npz", make_arrays(10, 4)), lab="B")
+    card = train([waves, both], out=tmp_path / "model", name="x", members=1, epochs=10).card
+    assert all(0.1 < limit < 20 for limit in card["ood"]["distance_limits"].values())
+    assert "train" not in card["metrics"]["laboratory left out"]
+
+
+def test_a_few_recordings_are_kept_together_too(tmp_path: Path) -> None:
+    groups = np.repeat(["a", "b", "c"], 12)
+    tests = [test for _, test in honest_folds(np.tile(["x", "y"], 18), groups)]
+    assert [set(groups[test]) for test in tests] == [{"a"}, {"b"}, {"c"}]
+    protocols = []
+    for recording in (groups, np.tile(["fast", "regular", "slow"], 12)):
+        labelled = read_labelled(save(tmp_path / "units.npz", make_arrays(12, 0) | {"recording": recording}))
+        model = train([labelled], out=tmp_path / "model", name="x", members=1, epochs=2)
+        protocols.append(model.card["metrics"]["cross-validation"]["protocol"])
+    assert protocols[0].startswith("3 folds over all sources, recordings or subjects kept together;")
+    assert protocols[1].startswith("5 folds over all sources, contiguous blocks")  # each holds one class alone
+
+
+def test_a_labelled_copy_of_an_unlabelled_row_is_learnt(tmp_path: Path) -> None:
+    arrays = make_arrays(6, 0)
+    twice = {k: v if np.ndim(v) == 0 else np.concatenate([v, v]) for k, v in arrays.items()}
+    twice["cell_type"] = np.concatenate([np.full(18, "unlabeled"), arrays["cell_type"]])
+    assert len(make_pool([read_labelled(save(tmp_path / "units.npz", twice))], n_variants=1)) == 18
+
+
+def test_a_unit_that_is_in_two_files_is_learnt_once(learnt: LabelledUnits, tmp_path: Path) -> None:
+    waveforms = {k: v for k, v in make_arrays(12, 1).items() if not k.endswith("_counts")}
+    assert len(make_pool([learnt, read_labelled(save(tmp_path / "w.npz", waveforms))], n_variants=1)) == 36
+
+
+def test_units_of_two_files_of_one_name_are_counted_apart(learnt: LabelledUnits, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    paths = [save(tmp_path / "u.npz", make_arrays(6, 1)), save(tmp_path / "other" / "u.npz", make_arrays(5, 2))]
+    data = train(paths, out=tmp_path / "model", name="x", members=1, epochs=2).card["training_data"]
+    assert [one["n_used"]["fast"] for one in data] == [6, 5]
+
+
+def test_classes_asked_for_must_differ(learnt: LabelledUnits) -> None:
+    for classes in ([], ["fast"], ["fast", "fast"]):
+        with pytest.raises(UsageError, match="Two or more different classes"):
+            make_pool([learnt], classes=classes)
+
+
+def test_slow_sampling_is_no_crash(tmp_path: Path) -> None:
+    arrays = make_arrays(6, 0) | {"waveform_rate_hz": 1000.0}
+    blocks = variants(read_labelled(save(tmp_path / "units.npz", arrays)), 8, np.random.default_rng(0))
+    assert np.isfinite(blocks["acg"]).all()
+
+
+def test_what_the_caller_set_in_torch_neither_matters_nor_changes(
+    learnt: LabelledUnits, model: Model, tmp_path: Path
+) -> None:
+    before = torch.get_num_threads(), torch.get_default_dtype(), torch.initial_seed()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            again = train([learnt], out=tmp_path / "again", name="small", members=2, epochs=60)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before[1])
+    assert again.weights_sha256 == model.weights_sha256
+    assert (torch.get_num_threads(), torch.get_default_dtype(), torch.initial_seed()) == before
+
+
+def test_labelled_units_that_are_not_learnt_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    arrays = make_arrays(6, 0)
+    arrays["waveform"][0] = np.nan
+    train([save(tmp_path / "units.npz", arrays)], out=tmp_path / "model", name="x", members=1, epochs=2)
+    assert "unit 0: the waveform contains NaN" in caplog.text
