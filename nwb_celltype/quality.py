@@ -14,7 +14,7 @@ from nwb_celltype.units import Units
 
 Severity = Literal["flag", "abstain"]
 _LONGEST_REGION = 60
-# Of 490 labelled C4 units with enough pairs, one passes these limits (a macaque mossy fibre bouton).
+# Of 431 labelled C4 units with enough pairs these limits refuse one, a macaque mossy fibre bouton.
 _ENOUGH_PAIRS = 20
 _NO_REFRACTORY_PERIOD = 0.7
 _BURST = 1.5
