@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FILE ?=
+C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
 .PHONY: demo test lint bench clean
@@ -27,9 +28,9 @@ test: lint
 	$(BIN)/python -m pytest -q extensions/ndx-cell-type/tests
 	$(BIN)/python -m pytest -q --doctest-modules tests nwb_celltype
 
-# Accuracy on the C4 units beside classical baselines; needs the data (docs/model_cerebellum.md says where they are).
+# Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench: $(STAMP)
-	$(BIN)/python benchmarks/c4_accuracy.py
+	$(BIN)/python benchmarks/c4_accuracy.py --data-dir "$(C4)"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo
