@@ -107,7 +107,7 @@ def command(
         on_phase=progress.phase,
         progress=progress,
     )
-    if labels is not None and not quiet and result.run.name.startswith(f"{source_type}_unnamed"):
+    if labels is not None and result.run.method.who == "nwb-celltype":  # only the program that wrote them is known
         progress.phase("the run names nobody; --by WHO would say whose labels they are")
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))

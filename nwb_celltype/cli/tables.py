@@ -47,7 +47,7 @@ def run_table(run: Run) -> str:
         lines.append("  ".join(cells).rstrip())
     counts = Counter(run.cell_type.tolist())
     named = [f"{counts[label]} {label}" for label in (*run.classes, UNCLASSIFIED) if counts[label]]
-    lines += ["", f"{len(run)} units: {', '.join(named)}"]
+    lines += ["", f"{len(run)} unit{'s' if len(run) != 1 else ''}: {', '.join(named)}"]
     return "\n".join(lines)
 
 
