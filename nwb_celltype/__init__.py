@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nwb_celltype import features
+    from nwb_celltype import converters, features
     from nwb_celltype.annotation import Annotation, annotate_units
     from nwb_celltype.bundles import models
     from nwb_celltype.classifier import load_model
+    from nwb_celltype.converters import convert
     from nwb_celltype.errors import (
         CellTypeError,
         InputError,
@@ -47,6 +48,8 @@ _HOME = {
     "annotate_units": "annotation",
     "check": "nwb_io",
     "choose_run": "runs",
+    "convert": "converters",
+    "converters": "",
     "evaluate": "evaluation",
     "features": "",
     "load_model": "classifier",
@@ -73,6 +76,8 @@ __all__ = [
     "annotate_units",
     "check",
     "choose_run",
+    "convert",
+    "converters",
     "evaluate",
     "features",
     "load_model",

@@ -16,9 +16,11 @@ from typing import IO, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
 
-Phase = Literal["copy", "append", "validate", "sync", "rename"]
+Phase = Literal["copy", "append", "write", "validate", "sync", "rename"]
 PHASES: tuple[Phase, ...] = ("copy", "append", "validate", "sync", "rename")
-"""What happens to a file, in this order."""
+"""What happens to a file that is changed, in this order."""
+NEW_FILE_PHASES: tuple[Phase, ...] = ("write", "validate", "sync", "rename")
+"""What happens to a file that is made from nothing."""
 
 OnPhase = Callable[[Phase], None]
 
@@ -104,6 +106,74 @@ def write_safely(
     return target
 
 
+def create_safely(
+    target: Path,
+    write: Callable[[Path], None],
+    validate: Callable[[Path], None],
+    on_phase: OnPhase = lambda _: None,
+    *,
+    replaces: bool = False,
+) -> Path:
+    """Write a new file under another name, check it, and only then give it the name `target`.
+
+    Parameters
+    ----------
+    target : Path
+        Its folder is made if need be. Symbolic links are resolved.
+    write : callable
+        Writes the file at the path it is given.
+    validate : callable
+        Raises if the file must not be kept.
+    on_phase : callable, optional
+        Told the name of each phase as it begins.
+    replaces : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file that was written, links resolved.
+
+    Raises
+    ------
+    RefusedError
+        If the file exists and may not be replaced, is a git-annex object, or another process is writing it.
+    InputError
+        If the folder cannot be written, or the disk is full.
+    """
+    target = Path(os.path.realpath(target))
+    if target.exists() and not replaces:
+        message = f"{target} exists; it was left alone. Choose another name with --out, or replace it with --overwrite."
+        raise RefusedError(message)
+    _refuse_annexed(target)
+    partial = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_PARTIAL}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _only_writer(target):
+            remove_abandoned(target)
+            on_phase("write")
+            write(partial)
+            on_phase("validate")
+            validate(partial)
+            on_phase("sync")
+            if target.exists():
+                _take_over_metadata(target, partial, same_owner=True)
+            _sync(partial)
+            on_phase("rename")
+            if target.exists() and not replaces:
+                message = f"{target} was made by somebody else meanwhile; it was left alone."
+                raise RefusedError(message)
+            os.replace(partial, target)
+            with contextlib.suppress(OSError):  # some file systems cannot sync folders; the file is whole either way
+                _sync(target.parent)
+    except OSError as error:
+        raise InputError(_why_not_written(target, error)) from error
+    finally:
+        with contextlib.suppress(OSError):  # the folder itself may be missing
+            partial.unlink(missing_ok=True)
+    return target
+
+
 def refuse_protected(path: Path) -> None:
     """Refuse files whose checksum somebody keeps: git-annex objects and files of a dandiset.
 
@@ -112,10 +182,8 @@ def refuse_protected(path: Path) -> None:
     RefusedError
         Naming the file and the way out.
     """
+    _refuse_annexed(path)
     real = Path(os.path.realpath(path))
-    if ".git" in real.parts and "annex" in real.parts:
-        message = f"{path} is a git-annex object; changing it would break its checksum. Write a new file with --out."
-        raise RefusedError(message)
     for folder in real.parents:
         if (folder / "dandiset.yaml").is_file():
             message = (
@@ -123,6 +191,13 @@ def refuse_protected(path: Path) -> None:
                 "Write a new file with --out."
             )
             raise RefusedError(message)
+
+
+def _refuse_annexed(path: Path) -> None:
+    real = Path(os.path.realpath(path))
+    if ".git" in real.parts and "annex" in real.parts:
+        message = f"{path} is a git-annex object; changing it would break its checksum. Write a new file with --out."
+        raise RefusedError(message)
 
 
 def tidy(target: Path) -> None:

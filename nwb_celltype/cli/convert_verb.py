@@ -1,0 +1,141 @@
+"""``nwb-celltype convert``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+_KINDS = {
+    "phy": "A Phy or Kilosort folder (Kilosort 2 to 4), curated or not.",
+    "spikeglx": "A SpikeGLX run, with the sorting beside it or named after it.",
+    "spikeinterface": "A saved SpikeInterface sorting or sorting analyzer.",
+    "openephys": "An Open Ephys session in binary format, with the sorting beside it or named after it.",
+}
+
+
+@click.group("convert", no_args_is_help=True)
+def command() -> None:
+    """Convert a lab's folder to an NWB file: convert KIND PATH... --metadata FILE --out FILE|FOLDER.
+
+    Start with `convert template KIND PATH > metadata.yaml`, fill it in, and look at `--dry-run` before you write.
+    """
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a kind its arguments and options; they are the same for all."""
+    decorators = (
+        click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option(
+            "--metadata", "-m", type=click.Path(path_type=Path), multiple=True,
+            help="YAML with session, subject, regions and stimuli; of several the later ones win.",
+        ),
+        click.option(
+            "--out", "-o", type=click.Path(path_type=Path),
+            help="File (.nwb), or folder for DANDI's names.  [default: the working folder]",
+        ),
+        click.option("--raw", is_flag=True, help="Also write the traces, compressed."),
+        click.option("--stub", "stub_s", type=float, is_flag=False, flag_value=10.0, metavar="[SECONDS]",
+                     help="Convert the first seconds only (10 if no number follows)."),
+        click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE",
+                     help="Your own labels (CSV, TSV): they become the ground-truth run."),
+        click.option("--by", metavar="WHO", help="With --labels: name or ORCID of who labelled."),
+        click.option("--overwrite", is_flag=True, help="Replace an existing file."),
+        click.option("--dry-run", is_flag=True, help="Report what would be written and what not; write nothing."),
+        click.option("--no-inspect", is_flag=True, help="Do not ask nwbinspector about the finished file."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        click.option("--quiet", "-q", is_flag=True, help="No progress on stderr."),
+    )  # fmt: skip
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def _run(
+    kind: str,
+    paths: tuple[Path, ...],
+    metadata: tuple[Path, ...],
+    out: Path | None,
+    raw: bool,
+    stub_s: float | None,
+    labels: Path | None,
+    by: str | None,
+    overwrite: bool,
+    dry_run: bool,
+    no_inspect: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from nwb_celltype.cli.progress import Progress
+    from nwb_celltype.converters import convert
+    from nwb_celltype.errors import InputError
+
+    progress = Progress(quiet=quiet)
+    progress.phase(f"read {paths[0]}")
+    result = convert(
+        kind,
+        list(paths),
+        metadata=list(metadata) or None,
+        out=out,
+        raw=raw,
+        stub_s=stub_s,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        labels=labels,
+        by=by,
+        inspect=not no_inspect,
+        on_phase=progress.phase,
+        progress=progress,
+    )
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
+    else:
+        click.echo(str(result.plan))
+        for remark in result.remarks:
+            click.echo(f"nwbinspector  {remark}")
+        for run in result.runs:
+            click.echo(f"Wrote run {run!r}.")
+        if result.file is not None:
+            click.echo(f"\nWrote {result.file}")
+    if result.plan.problems:
+        if as_json:
+            sys.exit(InputError.exit_code)
+        message = "The metadata are not complete yet; nothing was written."
+        raise InputError(message)
+
+
+def _add(kind: str, text: str) -> None:
+    @command.command(kind, help=text)
+    @_options
+    def _kind(**arguments: Any) -> None:
+        _run(kind, **arguments)
+
+
+for _kind_name, _text in _KINDS.items():
+    _add(_kind_name, _text)
+
+
+@command.command("template")
+@click.argument("kind", type=click.Choice(list(_KINDS)))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="File to write.  [default: print it]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def _template(kind: str, paths: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
+    """Write a commented metadata file for KIND, filled with what the source at PATHS says."""
+    from nwb_celltype.converters import template
+    from nwb_celltype.converters.kinds import interface_for
+    from nwb_celltype.errors import RefusedError
+
+    text = template(kind, interface_for(kind, list(paths)).session if paths else None)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    if out.exists() and not overwrite:
+        message = f"{out} exists; it was left alone. Choose another name, or replace it with --overwrite."
+        raise RefusedError(message)
+    out.write_text(text, encoding="utf-8")
+    click.echo(f"Wrote {out}")

@@ -1,0 +1,56 @@
+"""Converters: a lab's folder becomes an NWB file with everything that the annotator needs.
+
+>>> from nwb_celltype import converters
+>>> sorted(converters.KINDS)
+['openephys', 'phy', 'spikeglx', 'spikeinterface']
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nwb_celltype.converters.conversion import Conversion, convert
+    from nwb_celltype.converters.interface import SessionInterface
+    from nwb_celltype.converters.kinds import (
+        KINDS,
+        OpenEphysInterface,
+        PhyInterface,
+        SpikeGLXInterface,
+        SpikeInterfaceInterface,
+    )
+    from nwb_celltype.converters.metadata import template
+
+_HOME = {
+    "Conversion": "conversion",
+    "KINDS": "kinds",
+    "OpenEphysInterface": "kinds",
+    "PhyInterface": "kinds",
+    "SessionInterface": "interface",
+    "SpikeGLXInterface": "kinds",
+    "SpikeInterfaceInterface": "kinds",
+    "convert": "conversion",
+    "template": "metadata",
+}
+
+__all__ = [
+    "KINDS",
+    "Conversion",
+    "OpenEphysInterface",
+    "PhyInterface",
+    "SessionInterface",
+    "SpikeGLXInterface",
+    "SpikeInterfaceInterface",
+    "convert",
+    "template",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

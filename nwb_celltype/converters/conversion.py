@@ -1,0 +1,211 @@
+"""The verb: a lab's folder becomes one NWB file, checked before it is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nwb_celltype.converters.assembly import Options, Progress, fill, prepared, unit_waveforms
+from nwb_celltype.converters.kinds import interface_for
+from nwb_celltype.converters.metadata import SessionMetadata, check_metadata, check_sections, read_metadata
+from nwb_celltype.converters.plan import Plan, plan_of
+from nwb_celltype.converters.records import SourceSession
+from nwb_celltype.errors import InputError, NothingToDoError, RefusedError
+from nwb_celltype.nwb_io.safe_write import OnPhase, create_safely
+
+Metadata = Mapping[str, Any] | str | Path | Sequence[str | Path] | None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion did.
+
+    Attributes
+    ----------
+    file : Path or None
+        The file that was written; None for a dry run.
+    plan : Plan
+    runs : tuple of str
+        Annotation runs that were written: labels found beside the sorting, given by the user, or proposed by a rule.
+    remarks : tuple of str
+        What nwbinspector (DANDI's configuration) says about the file.
+    """
+
+    file: Path | None
+    plan: Plan
+    runs: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary for ``--json``."""
+        return {
+            "file": None if self.file is None else str(self.file),
+            "plan": self.plan.to_json(),
+            "runs": list(self.runs),
+            "remarks": list(self.remarks),
+        }
+
+
+def convert(
+    kind: str,
+    paths: Any,
+    *,
+    metadata: Metadata = None,
+    out: str | Path | None = None,
+    raw: bool = False,
+    stub_s: float | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    labels: str | Path | None = None,
+    by: str | None = None,
+    inspect: bool = True,
+    n_channels: int = 16,
+    max_spikes: int = 500,
+    seed: int = 0,
+    on_phase: OnPhase = lambda _: None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Convert a lab's folder to an NWB file that validates and that DANDI takes.
+
+    Parameters
+    ----------
+    kind : str
+        ``phy``, ``spikeglx``, ``spikeinterface`` or ``openephys``.
+    paths : path, object, or sequence of paths
+        The session; then sorting folders, where they do not lie beside it.
+    metadata : mapping, path or sequence of paths, optional
+        See `nwb_celltype.converters.template`; of several files the later ones win.
+    out : str or Path, optional
+        File, or folder in which the file gets DANDI's name (``sub-A/sub-A_ses-B_ecephys.nwb``); the working folder by
+        default.
+    raw : bool
+        Also write the traces, compressed.
+    stub_s : float, optional
+        Convert the first seconds only.
+    overwrite : bool
+        Replace an existing file.
+    dry_run : bool
+        Report what would be written and what not; write nothing.
+    labels : str or Path, optional
+        Table of the user's own labels (CSV, TSV): they become the ground-truth run.
+    by : str, optional
+        Whose labels these are.
+    inspect : bool
+        Ask nwbinspector about the finished file.
+    n_channels, max_spikes, seed : int
+        See `nwb_celltype.converters.assembly.Options`.
+    on_phase, progress : callable, optional
+        Told each phase of writing, and the steps of long tasks.
+
+    Returns
+    -------
+    Conversion
+
+    Raises
+    ------
+    InputError
+        If source or metadata cannot be used: every problem of the metadata at once.
+    RefusedError
+        If the file exists.
+    NothingToDoError
+        If the source holds neither units nor traces that are wanted.
+
+    Examples
+    --------
+    >>> from nwb_celltype.converters import convert
+    >>> result = convert("phy", "kilosort4", metadata="session.yaml", out="dandiset")  # doctest: +SKIP
+    >>> result.file.name  # doctest: +SKIP
+    'sub-m1_ses-1_ecephys.nwb'
+    """
+    options = Options(raw=raw, stub_s=stub_s, n_channels=n_channels, max_spikes=max_spikes, seed=seed)
+    given = _given(metadata)
+    interface = interface_for(kind, paths)
+    source = interface.session
+    try:
+        checked, problems = check_metadata(given, source), ""
+    except InputError as error:
+        if not dry_run:
+            raise
+        checked, problems = check_sections(given, source, strict=False), str(error)
+    target = _target(out, checked)
+    session = prepared(source, checked, options)
+    plan = plan_of(session, checked, options, str(target), problems)
+    _require_content(session, raw=raw)
+    if dry_run:
+        return Conversion(None, plan)
+    if target.exists() and not overwrite:
+        message = f"{target} exists; it was left alone. Choose another name with --out, or replace it with --overwrite."
+        raise RefusedError(message)
+    runs: list[str] = []
+
+    def write(partial: Path) -> None:
+        from nwb_celltype.converters.identity import add_runs
+        from nwb_celltype.converters.nwb import new_nwbfile, write_nwbfile
+
+        waveforms = unit_waveforms(session, options, progress)
+        nwbfile = new_nwbfile(checked, session)
+        fill(nwbfile, session, checked, waveforms, raw=raw)
+        write_nwbfile(nwbfile, partial)
+        runs.extend(add_runs(partial, session, checked, waveforms, labels=labels, by=by, options=options))
+
+    create_safely(target, write, _require_valid, on_phase, replaces=overwrite)
+    return Conversion(target, plan, tuple(runs), _remarks(target) if inspect else ())
+
+
+def _given(metadata: Metadata) -> Mapping[str, Any]:
+    if metadata is None:
+        return {}
+    return metadata if isinstance(metadata, Mapping) else read_metadata(metadata)
+
+
+def _target(out: str | Path | None, metadata: SessionMetadata) -> Path:
+    """Where the file goes: a name that ends in .nwb is the file, everything else a folder."""
+    place = Path("." if out is None else out).expanduser()
+    if place.suffix == ".nwb" and not place.is_dir():
+        return place
+    subject = _dandi_word(str(metadata.subject.get("subject_id", "subject")))
+    session = _dandi_word(str(metadata.nwbfile.get("session_id", "session")))
+    return place / f"sub-{subject}" / f"sub-{subject}_ses-{session}_ecephys.nwb"
+
+
+def _dandi_word(text: str) -> str:
+    """Write an id as DANDI writes it in file names: underscores and the like would end the part."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-") or "unknown"
+
+
+def _require_content(session: SourceSession, *, raw: bool) -> None:
+    has_units = any(r.sorting is not None and len(r.sorting) for r in session.recordings)
+    has_traces = any(r.traces is not None for r in session.recordings)
+    if has_units or (raw and has_traces):
+        return
+    shown = ", ".join(str(path) for path in session.paths)
+    hint = " Its traces can be written with --raw." if has_traces else ""
+    message = f"{shown} holds no sorted units, so there is nothing to annotate.{hint} Name the sorting folder too."
+    raise NothingToDoError(message)
+
+
+def _require_valid(path: Path) -> None:
+    from nwb_celltype.nwb_io.validation import validator_messages
+
+    found = validator_messages(path)
+    if found:
+        listed = "\n  ".join(found[:10])
+        message = f"The new file would not be valid NWB, so it was not kept. Please report this:\n  {listed}"
+        raise InputError(message)
+
+
+def _remarks(path: Path) -> tuple[str, ...]:
+    """What nwbinspector says about the file, the gravest first."""
+    from nwbinspector import Importance, inspect_nwbfile, load_config
+
+    config = load_config(filepath_or_keyword="dandi")
+    found = inspect_nwbfile(nwbfile_path=path, config=config, importance_threshold=Importance.BEST_PRACTICE_SUGGESTION)
+    texts = [
+        (message.importance.value, f"{message.importance.name}: {message.check_function_name}: {message.message}"
+         f" ({message.object_type} {message.object_name!r} at {message.location})")
+        for message in found if message is not None
+    ]  # fmt: skip
+    return tuple(text for _, text in sorted(texts, key=lambda pair: (-pair[0], pair[1])))

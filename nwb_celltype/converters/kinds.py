@@ -1,0 +1,199 @@
+"""Kinds of lab folders that can be converted, each an interface of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from nwb_celltype.converters.interface import SessionInterface
+from nwb_celltype.converters.records import SourceSession
+from nwb_celltype.errors import UsageError
+
+_FOLDER = {"type": "string", "format": "directory"}
+
+
+class PhyInterface(SessionInterface):
+    """A folder that Kilosort or Phy wrote, curated or not, with the recording that it names if that can be found.
+
+    Parameters
+    ----------
+    folder_path : str or Path
+        Holds ``spike_times.npy`` and ``params.py``.
+    verbose : bool
+
+    Examples
+    --------
+    >>> interface = PhyInterface("session/kilosort4")  # doctest: +SKIP
+    >>> interface.run_conversion("session.nwb", metadata=metadata)  # doctest: +SKIP
+    """
+
+    kind = "phy"
+    display_name = "Phy or Kilosort folder"
+    associated_suffixes = (".npy", ".tsv", ".py")
+    info = "Sorted units of a Phy or Kilosort folder, with waveforms from the recording or from templates."
+    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "folder_path": {**_FOLDER, "description": "Folder with spike_times.npy and params.py."},
+    }
+    source_required = ("folder_path",)
+
+    def __init__(self, folder_path: str | Path, verbose: bool = False) -> None:
+        super().__init__(verbose=verbose, folder_path=folder_path)
+        self._path = self._require_path(folder_path)
+
+    def _read(self) -> SourceSession:
+        from nwb_celltype.converters.phy import read_session
+
+        return read_session(self._path)
+
+
+class SpikeGLXInterface(SessionInterface):
+    """A SpikeGLX run (probes, NIDQ) with the sorting beside it.
+
+    Parameters
+    ----------
+    folder_path : str or Path
+        The run, its ``_g0`` folder, a probe's folder, or one ``.bin`` file.
+    sorting_paths : sequence of str or Path, optional
+        Phy or Kilosort folders, one for each probe at most; looked for under the run by default.
+    verbose : bool
+
+    Examples
+    --------
+    >>> interface = SpikeGLXInterface("run_g0")  # doctest: +SKIP
+    >>> [p.name for p in interface.session.pulses]  # doctest: +SKIP
+    ['imec0.SY0.6', 'nidq.XD0.3']
+    """
+
+    kind = "spikeglx"
+    display_name = "SpikeGLX run"
+    associated_suffixes = (".bin", ".meta")
+    info = "Probes, digital lines and sorted units of a SpikeGLX run, on one clock."
+    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "folder_path": {"type": "string", "description": "Run folder, probe folder or .bin file."},
+        "sorting_paths": {"type": ["array", "null"], "items": _FOLDER, "default": None},
+    }
+    source_required = ("folder_path",)
+
+    def __init__(
+        self,
+        folder_path: str | Path,
+        sorting_paths: Sequence[str | Path] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(verbose=verbose, folder_path=folder_path, sorting_paths=sorting_paths)
+        self._path = self._require_path(folder_path)
+        self._sortings = None if not sorting_paths else [self._require_path(p) for p in sorting_paths]
+
+    def _read(self) -> SourceSession:
+        from nwb_celltype.converters.spikeglx import read_session
+
+        return read_session(self._path, sorting=self._sortings)
+
+
+class OpenEphysInterface(SessionInterface):
+    """An Open Ephys session in binary format, with the sorting beside it.
+
+    Parameters
+    ----------
+    folder_path : str or Path
+        Session, record node or recording.
+    sorting_paths : sequence of str or Path, optional
+        Phy or Kilosort folders; looked for under the session by default.
+    verbose : bool
+
+    Examples
+    --------
+    >>> OpenEphysInterface("2026-01-31_14-03-00").session.started  # doctest: +SKIP
+    """
+
+    kind = "openephys"
+    display_name = "Open Ephys session"
+    associated_suffixes = (".dat", ".oebin", ".npy")
+    info = "Probes, TTL lines and sorted units of an Open Ephys session in binary format."
+    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = SpikeGLXInterface.source_properties
+    source_required = ("folder_path",)
+
+    def __init__(
+        self,
+        folder_path: str | Path,
+        sorting_paths: Sequence[str | Path] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(verbose=verbose, folder_path=folder_path, sorting_paths=sorting_paths)
+        self._path = self._require_path(folder_path)
+        self._sortings = None if not sorting_paths else [self._require_path(p) for p in sorting_paths]
+
+    def _read(self) -> SourceSession:
+        from nwb_celltype.converters.openephys import read_session
+
+        return read_session(self._path, sorting=self._sortings)
+
+
+class SpikeInterfaceInterface(SessionInterface):
+    """A SpikeInterface sorting or sorting analyzer, in memory or saved.
+
+    Parameters
+    ----------
+    source : BaseSorting, SortingAnalyzer, str or Path
+    verbose : bool
+
+    Examples
+    --------
+    >>> SpikeInterfaceInterface("analyzer.zarr").run_conversion("session.nwb", metadata=metadata)  # doctest: +SKIP
+    """
+
+    kind = "spikeinterface"
+    display_name = "SpikeInterface sorting or analyzer"
+    associated_suffixes = (".zarr", ".json", ".npz")
+    info = "Units, templates and metrics of a SpikeInterface sorting or sorting analyzer."
+    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "source": {"description": "Folder of a saved sorting or analyzer, or the object itself."},
+    }
+    source_required = ("source",)
+
+    def __init__(self, source: Any, verbose: bool = False) -> None:
+        super().__init__(verbose=verbose, source=source)
+        self._source = self._require_path(source) if isinstance(source, str | Path) else source
+
+    def _read(self) -> SourceSession:
+        from nwb_celltype.converters.analyzer import read_session
+
+        return read_session(self._source)
+
+
+KINDS: dict[str, type[SessionInterface]] = {
+    each.kind: each for each in (PhyInterface, SpikeGLXInterface, SpikeInterfaceInterface, OpenEphysInterface)
+}
+"""Interface of each kind, by the name that the command line takes."""
+
+
+def interface_for(kind: str, paths: Any) -> SessionInterface:
+    """Make the interface of a kind for what a user names.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `KINDS`.
+    paths : path, object, or sequence of paths
+        First the session, then sorting folders where the kind takes them.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind, or it takes one path only.
+    """
+    if kind not in KINDS:
+        message = f"There is no kind {kind!r}; choose one of {', '.join(KINDS)}."
+        raise UsageError(message)
+    given = list(paths) if isinstance(paths, list | tuple) else [paths]
+    interface = KINDS[kind]
+    if not given:
+        message = f"Name the {interface.display_name} to convert."
+        raise UsageError(message)
+    if len(given) == 1:
+        return interface(given[0])  # type: ignore[call-arg]
+    if "sorting_paths" not in interface.source_properties:
+        message = f"The kind {kind!r} takes one path, not {len(given)}."
+        raise UsageError(message)
+    return interface(given[0], sorting_paths=given[1:])  # type: ignore[call-arg]

@@ -1,0 +1,77 @@
+"""A new NWB file in memory: the session, its subject, and what made the file."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from nwb_celltype import __version__
+from nwb_celltype.converters.metadata.records import SessionMetadata
+from nwb_celltype.converters.nwb.optogenetics import blockers_text
+from nwb_celltype.converters.nwb.terms import write_species_term
+from nwb_celltype.converters.records import SourceSession
+
+SOFTWARE = "nwb-celltype"
+SOURCE_CODE = "https://github.com/nwb-celltype/nwb-celltype"
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, f"{SOURCE_CODE}/session")
+
+
+def new_nwbfile(metadata: SessionMetadata, session: SourceSession) -> Any:
+    """Make an NWB file in memory that holds what the metadata say about session and subject.
+
+    Parameters
+    ----------
+    metadata : SessionMetadata
+    session : SourceSession
+        What will be added with `add_session`; here only its kind counts.
+
+    Returns
+    -------
+    pynwb.NWBFile
+    """
+    from pynwb import NWBFile
+    from pynwb.file import Subject
+
+    about = dict(metadata.nwbfile)
+    about.setdefault("identifier", session_identifier(metadata))
+    about.setdefault("was_generated_by", [[SOFTWARE, __version__]])
+    about.setdefault("source_script", f"{SOURCE_CODE} (version {__version__})")
+    about.setdefault("source_script_file_name", f"nwb-celltype convert {session.kind}")
+    blockers = blockers_text(metadata.stimuli)
+    if blockers:
+        about["pharmacology"] = " ".join(filter(None, [about.get("pharmacology"), f"Synaptic blockers: {blockers}"]))
+    nwbfile = NWBFile(**about)
+    if metadata.subject:
+        nwbfile.subject = Subject(**metadata.subject)
+        write_species_term(nwbfile, metadata.species_term)
+    return nwbfile
+
+
+def session_identifier(metadata: SessionMetadata) -> str:
+    """Identifier of the file: the same for the same subject, session and start, so that converting again repeats it.
+
+    A UUID of version 5 over these three, in a namespace of this toolkit.
+
+    Examples
+    --------
+    >>> session_identifier(SessionMetadata({"session_id": "a"}, {"subject_id": "m1"}))
+    '3bb1f2a8-1f59-5bb1-8a35-5f1f2d0d3b0f'
+    """
+    start = metadata.nwbfile.get("session_start_time")
+    parts = (
+        str(metadata.subject.get("subject_id", "")),
+        str(metadata.nwbfile.get("session_id", "")),
+        start.isoformat() if hasattr(start, "isoformat") else "",
+    )
+    return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
+
+
+def describe(nwbfile: Any, sentences: Sequence[str]) -> None:
+    """Add sentences about how the data came about to ``data_collection``; what is there stays first."""
+    said = nwbfile.fields.get("data_collection") or ""
+    fresh = [sentence for sentence in dict.fromkeys(sentences) if sentence and sentence not in said]
+    if fresh:
+        # pynwb lets a field be set only once through its property
+        nwbfile.fields["data_collection"] = "\n".join(filter(None, [said, *fresh]))
+        nwbfile.set_modified()

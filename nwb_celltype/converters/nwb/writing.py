@@ -1,0 +1,82 @@
+"""Write an NWB file in memory to HDF5: large data in chunks of a megabyte, shuffled and compressed."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwb_celltype.converters.nwb.blocks import Blocks, chunk_of_rows
+
+_COMPRESSION_LEVEL = 4
+_SMALL_BYTES = 2**16
+
+
+def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
+    """Write a file; a file of this name is replaced, and one that could not be finished is removed.
+
+    To have either the old file or the whole new one after a crash, write through
+    `nwb_celltype.nwb_io.safe_write.create_safely`.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+    path : str or Path
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder cannot be written.
+    """
+    from pynwb import NWBHDF5IO
+
+    path = Path(path)
+    _compress(nwbfile)
+    try:
+        with warnings.catch_warnings():
+            # a file is written under another name first, which need not end in .nwb
+            warnings.filterwarnings("ignore", message="The file path provided", category=UserWarning)
+            io = NWBHDF5IO(path, "w")
+        with io:
+            io.write(nwbfile)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _compress(nwbfile: Any) -> None:
+    """Wrap large data that nobody has wrapped yet, so that HDF5 stores it in compressed chunks."""
+    from hdmf.backends.hdf5.h5_utils import H5DataIO  # type: ignore[import-untyped,unused-ignore]
+    from hdmf.common import DynamicTable, VectorData
+    from pynwb import TimeSeries
+
+    for child in nwbfile.all_children():
+        if isinstance(child, DynamicTable):
+            for column in child.columns:
+                is_large = isinstance(column, VectorData) and _is_large(column.data)
+                if is_large:
+                    column.set_data_io(H5DataIO, _options(column.data))
+        elif isinstance(child, TimeSeries):
+            for name in ("data", "timestamps"):
+                values = child.fields.get(name)
+                if _is_large(values):
+                    child.set_data_io(name, H5DataIO, _options(values))
+
+
+def _is_large(values: Any) -> bool:
+    if isinstance(values, Blocks):
+        return True
+    return isinstance(values, np.ndarray) and values.dtype.kind in "iufb" and values.nbytes > _SMALL_BYTES
+
+
+def _options(values: Any) -> dict[str, Any]:
+    chunks = values.chunk_shape if isinstance(values, Blocks) else chunk_of_rows(values.shape, values.dtype)
+    return {
+        "chunks": chunks,
+        "maxshape": (None, *values.shape[1:]),
+        "compression": "gzip",
+        "compression_opts": _COMPRESSION_LEVEL,
+        "shuffle": True,
+    }

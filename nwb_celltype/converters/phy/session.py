@@ -1,0 +1,145 @@
+"""One session from a sorting folder: its units, with the recording and its probe where they can be found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nwb_celltype.converters.clocks import Clock
+from nwb_celltype.converters.phy.channels import folder_probe, read_channels
+from nwb_celltype.converters.phy.folder import read_sorting
+from nwb_celltype.converters.phy.params import Params, read_params
+from nwb_celltype.converters.phy.raw_files import find_header
+from nwb_celltype.converters.records import ProbeRecording, SourceSession
+from nwb_celltype.converters.traces import BinaryTraces
+from nwb_celltype.errors import InputError
+
+
+def read_session(path: str | Path) -> SourceSession:
+    """Read a folder that Kilosort or Phy wrote, and the recording that it names.
+
+    Where the recording has a SpikeGLX header beside it, probe, gains, clock and digital lines come from the run.
+    Otherwise the electrodes are the channels that were sorted, time begins at the first sample of the recording, and
+    traces have no gain.
+
+    Parameters
+    ----------
+    path : str or Path
+        Sorting folder, or one that `find_folder` accepts.
+
+    Returns
+    -------
+    SourceSession
+
+    Raises
+    ------
+    InputError
+        If the folder, or the recording's header, cannot be used.
+
+    Examples
+    --------
+    >>> read_session("no_such_folder")
+    Traceback (most recent call last):
+        ...
+    nwb_celltype.errors.InputError: no_such_folder does not exist; check the path.
+    """
+    params = read_params(path)
+    header = _header(params)
+    if header is not None:
+        return _from_spikeglx(header, params, Path(path))
+    notes: list[str] = []
+    probe = folder_probe(read_channels(params))
+    traces = _traces(params, notes)
+    sorting = read_sorting(params.folder)
+    rate = sorting.sampling_rate_hz
+    notes.append("the start of acquisition is not stated: time 0 is the first sample of the recording")
+    recording = ProbeRecording(probe=probe, clock=Clock(probe.name, rate), sorting=sorting, traces=traces)
+    return SourceSession(kind="phy", paths=(Path(path),), recordings=(recording,), notes=tuple(notes))
+
+
+def _header(params: Params) -> Path | None:
+    """SpikeGLX file (recording or header) that the run is known by, for one recording."""
+    if len(params.dat_paths) != 1:
+        return None
+    if not params.raw_paths:
+        return find_header(params.dat_paths[0], params.folder)
+    raw = params.raw_paths[0]
+    return raw if raw.suffix == ".bin" and raw.with_suffix(".meta").is_file() else None
+
+
+def _from_spikeglx(file: Path, params: Params, path: Path) -> SourceSession:
+    from nwb_celltype.converters import spikeglx
+
+    session = spikeglx.read_session(file, sorting=params.folder)
+    notes = [*session.notes, f"probe, gains and clock are those of {file.name}"]
+    for recording in session.recordings:
+        stated = params.sampling_rate_hz
+        if recording.sorting is not None and abs(recording.clock.sampling_rate_hz / stated - 1) > 1e-3:
+            message = (
+                f"{params.folder / 'params.py'} says sample_rate = {stated:g}, but {file.name} was recorded at "
+                f"{recording.clock.sampling_rate_hz:g} Hz. Correct the one that is wrong."
+            )
+            raise InputError(message)
+    return replace(session, kind="phy", paths=(path,), notes=tuple(notes))
+
+
+def _traces(params: Params, notes: list[str]) -> BinaryTraces | None:
+    """The recording in its own counts; None, with a note, where there is none or it is no raw one."""
+    if not params.raw_paths:
+        if not params.dat_paths:
+            notes.append("params.py names no recording; waveforms can come from templates alone")
+        return None
+    names = ", ".join(path.name for path in params.raw_paths)
+    if params.is_raw_preprocessed:
+        notes.append(
+            f"{names} is the sorter's filtered or whitened copy (hp_filtered, temp_wh) and no raw recording; it is not "
+            "used for waveforms or traces"
+        )
+        return None
+    channels = read_channels(params)
+    if params.n_channels_dat is None or params.dtype is None or channels.columns is None:
+        notes.append(f"{names} cannot be read: params.py or channel_map.npy do not say how its channels lie")
+        return None
+    if any(path.suffix in (".cbin", ".mda", ".h5", ".ncs", ".rhd") for path in params.raw_paths):
+        notes.append(f"{names} is no flat binary file and cannot be read here; decompress or export it first")
+        return None
+    parts = _spikeglx_parts(params, channels.columns, notes)
+    traces = BinaryTraces(
+        name="probe",
+        paths=params.raw_paths,
+        dtype=params.dtype,
+        n_file_channels=params.n_channels_dat,
+        columns=channels.columns,
+        sampling_rate_hz=params.sampling_rate_hz,
+        gains_uv=parts,
+        header_bytes=params.offset,
+    )
+    if parts is None:
+        notes.append(f"nothing beside {names} says how many microvolts one count is; state gain_uv in the metadata")
+    if len(params.raw_paths) > 1:
+        notes.append(f"{len(params.raw_paths)} files were sorted as one ({names}); gaps between them are not known")
+    notes += traces.notes
+    return traces
+
+
+def _spikeglx_parts(params: Params, columns: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """Gains of a recording in several SpikeGLX files, where all agree."""
+    from nwb_celltype.converters import spikeglx
+
+    if not all(path.suffix == ".bin" and path.with_suffix(".meta").is_file() for path in params.raw_paths):
+        return None
+    gains = []
+    for path in params.raw_paths:
+        stream, _, _ = spikeglx.open_stream(path)
+        by_column = dict(
+            zip(stream.columns.tolist(), stream.gains_uv if stream.gains_uv is not None else [], strict=False)
+        )
+        gains.append([by_column.get(int(column), np.nan) for column in columns])
+    table = np.array(gains)
+    if not np.isfinite(table).all() or bool(np.any(table != table[0])):
+        notes.append("the headers of the recording's files do not agree about gains; none is used")
+        return None
+    notes.append("gains are those of the SpikeGLX headers beside the files")
+    return np.asarray(table[0], dtype=np.float64)

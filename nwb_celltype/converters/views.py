@@ -1,0 +1,153 @@
+"""Views of a recording that read less of it or scale it otherwise, without copying it; and the first seconds of a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwb_celltype.converters.clocks import Clock
+from nwb_celltype.converters.records import (
+    Float,
+    Integer,
+    ProbeRecording,
+    Pulses,
+    Sorting,
+    SourceSession,
+    TraceSource,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TraceView:
+    """The first samples of a recording, or the same recording with a scale that the user gave.
+
+    Attributes
+    ----------
+    source : TraceSource
+    n_samples : int
+        At most those of the source.
+    gains_uv : (n_channels,) float64 array or None
+    """
+
+    source: TraceSource
+    n_samples: int
+    gains_uv: Float | None
+
+    @property
+    def name(self) -> str:
+        """Stream."""
+        return self.source.name
+
+    @property
+    def sampling_rate_hz(self) -> float:
+        """As the source states it."""
+        return self.source.sampling_rate_hz
+
+    @property
+    def n_channels(self) -> int:
+        """Electrodes."""
+        return self.source.n_channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored counts."""
+        return self.source.dtype
+
+    @property
+    def offsets_uv(self) -> Float | None:
+        """Microvolts of count 0."""
+        return self.source.offsets_uv
+
+    @property
+    def filtering(self) -> str:
+        """What was done before storing."""
+        return self.source.filtering
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files."""
+        return self.source.paths
+
+    def read(self, start: int, stop: int, channels: Integer | None = None) -> NDArray[Any]:
+        """Stored counts of samples `start` to `stop`."""
+        return self.source.read(start, min(stop, self.n_samples), channels)
+
+
+def with_gain(traces: TraceSource, gain_uv: float) -> TraceSource:
+    """Return the same traces with one scale for every channel, microvolts of one count."""
+    return TraceView(traces, traces.n_samples, np.full(traces.n_channels, float(gain_uv)))
+
+
+def first_seconds(session: SourceSession, seconds: float) -> SourceSession:
+    """Cut a session to the first seconds of each stream; units that are silent there stay, without spikes.
+
+    Parameters
+    ----------
+    session : SourceSession
+    seconds : float
+        Of the reference stream.
+
+    Returns
+    -------
+    SourceSession
+    """
+    if not session.recordings:
+        return session
+    end_s = _start_s(session.recordings[0].clock) + seconds
+    recordings = tuple(_cut_recording(recording, end_s) for recording in session.recordings)
+    pulses = tuple(_cut_pulses(p, end_s) for p in session.pulses)
+    note = f"Only the first {seconds:g} s were converted, as asked; the file is for trying out."
+    return replace(session, recordings=recordings, pulses=pulses, notes=(*session.notes, note))
+
+
+def _start_s(clock: Clock) -> float:
+    return float(clock.seconds(np.zeros(1))[0])
+
+
+def _cut_recording(recording: ProbeRecording, end_s: float) -> ProbeRecording:
+    n_samples = _samples_before(recording.clock, end_s)
+    lfp_clock = recording.lfp_clock
+    return replace(
+        recording,
+        sorting=None if recording.sorting is None else _cut_sorting(recording.sorting, n_samples),
+        traces=None if recording.traces is None else _cut_traces(recording.traces, n_samples),
+        lfp=None
+        if recording.lfp is None
+        else _cut_traces(recording.lfp, _samples_before(lfp_clock, end_s) if lfp_clock else n_samples),
+    )
+
+
+def _samples_before(clock: Clock, end_s: float) -> int:
+    return max(0, int(np.ceil(float(clock.samples(np.array([end_s]))[0]) - 1e-6)))
+
+
+def _cut_traces(traces: TraceSource, n_samples: int) -> TraceSource:
+    return TraceView(traces, min(n_samples, traces.n_samples), traces.gains_uv)
+
+
+def _cut_sorting(sorting: Sorting, n_samples: int) -> Sorting:
+    return select_spikes(sorting, sorting.spike_samples < n_samples)
+
+
+def select_spikes(sorting: Sorting, keep: NDArray[np.bool_]) -> Sorting:
+    """Return the same units with the spikes that `keep` marks, in the order of `Sorting.spike_samples`."""
+    counts = np.add.reduceat(np.append(keep, False).astype(np.int64), sorting.offsets[:-1]) if len(sorting) else []
+    empty = np.diff(sorting.offsets) == 0
+    counts = np.where(empty, 0, counts)
+    return replace(
+        sorting,
+        spike_samples=sorting.spike_samples[keep],
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        amplitudes=None if sorting.amplitudes is None else sorting.amplitudes[keep],
+    )
+
+
+def _cut_pulses(pulses: Pulses, end_s: float) -> Pulses:
+    keep = pulses.onsets_s < end_s
+    ends = pulses.onsets_s[keep] + pulses.durations_s[keep]
+    durations = np.where(ends <= end_s, pulses.durations_s[keep], np.nan)
+    return replace(pulses, onsets_s=pulses.onsets_s[keep], durations_s=durations)

@@ -1,0 +1,274 @@
+"""How one unit responds to light: latency, jitter, reliability, SALT, and which of its spikes light evoked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nwb_celltype.errors import UsageError
+from nwb_celltype.evidence.pulses import OptotagWindows, PulseSet, Stimulation, lit_intervals, merged_intervals
+from nwb_celltype.evidence.salt import latency_test, window_latencies
+
+Float = NDArray[np.float64]
+Integer = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OptotagResponse:
+    """Response of one unit to the pulses of one `PulseSet`; NaN where something could not be computed.
+
+    Attributes
+    ----------
+    n_pulses : int
+    reliability : float
+        Fraction of pulses with a spike in the test window.
+    chance : float
+        The same fraction in the baseline windows.
+    excess : float
+        Fraction of pulses on which light made the unit fire: ``1 - (1 - reliability) / (1 - chance)``, as if evoked
+        and spontaneous spikes came independently; negative when light silences.
+    n_evoked : float
+        ``excess`` times the number of pulses.
+    latency_ms : float
+        Median first-spike latency from pulse onset, corrected for spontaneous spikes; NaN unless there are more
+        spikes after light than chance explains (two standard errors).
+    jitter_ms : float
+        Standard deviation of that latency, as half the distance between its 16th and 84th percentiles, so that a few
+        spontaneous spikes do not inflate it; corrected likewise.
+    salt_p, salt_rank_p : float
+        See `nwb_celltype.evidence.salt.SaltResult`.
+    onset_artefact, end_artefact : float
+        Fraction of pulses with a spike in the dead time after the onset, and after the end, less chance; about 0:
+        none. Light itself makes such spikes; those after the end may also be true late ones.
+    baseline_rate_hz : float
+        Firing rate in the baseline windows.
+    problem : str
+        Why there is no response to speak of, ``""`` when it was tested.
+    """
+
+    n_pulses: int
+    reliability: float = np.nan
+    chance: float = np.nan
+    excess: float = np.nan
+    n_evoked: float = np.nan
+    latency_ms: float = np.nan
+    jitter_ms: float = np.nan
+    salt_p: float = np.nan
+    salt_rank_p: float = np.nan
+    onset_artefact: float = np.nan
+    end_artefact: float = np.nan
+    baseline_rate_hz: float = np.nan
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeGroups:
+    """Rows of a spike train by what they are, for averaging raw snippets.
+
+    Attributes
+    ----------
+    evoked : (a,) int64 array
+        First spike of each test window.
+    spontaneous : (b,) int64 array
+        Spikes away from every light.
+    artefact : (c,) int64 array
+        Spikes in the dead time after an onset or an end.
+    """
+
+    evoked: Integer
+    spontaneous: Integer
+    artefact: Integer
+
+
+def tagging_response(spike_times: ArrayLike, pulses: PulseSet, windows: OptotagWindows) -> OptotagResponse:
+    """Measure the response of one unit.
+
+    Parameters
+    ----------
+    spike_times : (n_spikes,) array, seconds, ascending
+    pulses : PulseSet
+        From `choose_pulses`.
+    windows : OptotagWindows
+
+    Returns
+    -------
+    OptotagResponse
+
+    Notes
+    -----
+    Latencies are corrected as competing risks: with F the fraction of windows whose first spike came by time t,
+    ``F_evoked = 1 - (1 - F_light) / (1 - F_baseline)``; median and percentiles are those of ``F_evoked``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nwb_celltype.evidence.pulses import choose_pulses
+    >>> windows, onsets = OptotagWindows(), np.arange(1.0, 101.0)
+    >>> (pulses,) = choose_pulses(Stimulation("laser", onsets, 0.005), windows, start_s=0.0)
+    >>> response = tagging_response(onsets + 0.0035, pulses, windows)
+    >>> response.n_pulses, round(response.latency_ms, 3), response.reliability, response.salt_p
+    (100, 3.5, 1.0, 0.0)
+    """
+    spikes = np.asarray(spike_times, dtype=np.float64)
+    if pulses.problem:
+        return OptotagResponse(len(pulses), problem=pulses.problem)
+    if not is_ascending(spikes):
+        return OptotagResponse(len(pulses), problem="spike times are not ascending numbers")
+    if len(spikes) == 0:
+        return OptotagResponse(len(pulses), problem="the unit has no spikes")
+    baseline, test = window_latencies(spikes, pulses, windows)
+    n = len(pulses)
+    reliability, chance = float(np.mean(~np.isnan(test))), float(np.mean(~np.isnan(baseline)))
+    if reliability == chance == 0:
+        return OptotagResponse(n, 0.0, 0.0, 0.0, 0.0, problem="the unit is silent around the pulses")
+    excess = 1 - (1 - reliability) / (1 - chance) if chance < 1 else np.nan
+    salt = latency_test(baseline, test, test_s=windows.test_s, bin_s=windows.bin_s)
+    error = np.sqrt(chance * (1 - chance) / n)
+    latency, jitter = (np.nan, np.nan)
+    if reliability - chance > 2 * error and excess * n >= 1:
+        latency, jitter = _latency_and_jitter(baseline, test)
+    begins = pulses.onsets_s - pulses.n_baseline_windows * windows.test_s
+    n_before = np.searchsorted(spikes, pulses.onsets_s) - np.searchsorted(spikes, begins)
+    rate = float(np.mean(n_before)) / (pulses.n_baseline_windows * windows.test_s)
+    return OptotagResponse(
+        n_pulses=n,
+        reliability=reliability,
+        chance=chance,
+        excess=float(excess),
+        n_evoked=float(excess * n),
+        latency_ms=1e3 * (latency + windows.dead_time_s),
+        jitter_ms=1e3 * jitter,
+        salt_p=salt.p,
+        salt_rank_p=salt.rank_p,
+        onset_artefact=_dead_time_spikes(spikes, pulses.onsets_s, windows, rate),
+        end_artefact=_dead_time_spikes(spikes, pulses.onsets_s + pulses.durations_s, windows, rate),
+        baseline_rate_hz=rate,
+    )
+
+
+def spike_groups(
+    spike_times: ArrayLike,
+    stimulation: Stimulation,
+    windows: OptotagWindows,
+    *,
+    latency_ms: tuple[float, float] | None = None,
+    others: Sequence[Stimulation] = (),
+) -> SpikeGroups:
+    """Say which spikes light evoked and which are spontaneous, so that their raw snippets can be averaged apart.
+
+    Parameters
+    ----------
+    spike_times : (n_spikes,) array, seconds, ascending
+    stimulation : Stimulation
+        All its pulses count here, later pulses of a train too.
+    windows : OptotagWindows
+    latency_ms : (first, last), optional
+        Latencies of evoked spikes, for example the median plus and minus three times the jitter: fewer spontaneous
+        spikes among them. The whole test window by default.
+    others : sequence of Stimulation
+        Other lights; no spike near them is spontaneous.
+
+    Returns
+    -------
+    SpikeGroups
+
+    Examples
+    --------
+    >>> groups = spike_groups([0.5, 1.0004, 1.003, 1.4], Stimulation("laser", [1.0], 0.005), OptotagWindows())
+    >>> groups.evoked.tolist(), groups.spontaneous.tolist(), groups.artefact.tolist()
+    ([2], [0, 3], [1])
+    """
+    spikes = np.asarray(spike_times, dtype=np.float64)
+    if not is_ascending(spikes):
+        message = "The spikes of a unit cannot be sorted by light: their times are not ascending numbers."
+        raise UsageError(message)
+    dead, test = windows.dead_time_s, windows.test_s
+    lit = lit_intervals([stimulation])
+    edges = lit.ravel()
+    edges = edges[np.isfinite(edges)]
+    in_dead = _inside(spikes, np.column_stack([edges, edges + dead]))
+    first, last = (dead, dead + test) if latency_ms is None else (max(latency_ms[0] * 1e-3, dead), latency_ms[1] * 1e-3)
+    usable = spikes[~in_dead]
+    rows = np.flatnonzero(~in_dead)
+    onsets = np.unique(lit[:, 0])
+    k = np.searchsorted(usable, onsets + first)
+    padded = np.concatenate([usable, [np.inf]])
+    evoked = np.unique(rows[k[padded[k] < onsets + min(last, dead + test)]]).astype(np.int64)
+    every = lit_intervals([stimulation, *others])
+    around = every + np.array([0.0, dead + windows.recovery_s])
+    around[:, 1] = np.maximum(around[:, 1], every[:, 0] + dead + test)
+    spontaneous = ~_inside(spikes, around)
+    return SpikeGroups(evoked, np.flatnonzero(spontaneous), np.flatnonzero(in_dead))
+
+
+def waveform_correlation(evoked: ArrayLike, spontaneous: ArrayLike) -> float:
+    """Pearson correlation of the mean waveforms of evoked and of spontaneous spikes.
+
+    Parameters
+    ----------
+    evoked, spontaneous : (n_samples,) or (n_samples, n_channels) arrays
+        Means over the same samples and channels; all channels count together, so a response that comes from another
+        place on the probe lowers it.
+
+    Returns
+    -------
+    float
+        NaN when a waveform is missing (NaN) or flat.
+
+    Raises
+    ------
+    UsageError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> waveform_correlation([0, -5, 1], [0, -10, 2])
+    1.0
+    """
+    a, b = np.asarray(evoked, dtype=np.float64), np.asarray(spontaneous, dtype=np.float64)
+    if a.shape != b.shape:
+        message = f"The evoked mean waveform has shape {a.shape}, the spontaneous one {b.shape}; they must be equal."
+        raise UsageError(message)
+    if a.size < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("nan")
+    a, b = a.ravel() - a.mean(), b.ravel() - b.mean()
+    scale = np.sqrt(np.sum(a * a) * np.sum(b * b))
+    return float(np.clip(np.sum(a * b) / scale, -1, 1)) if scale > 0 else float("nan")
+
+
+def is_ascending(spike_times: Float) -> bool:
+    """Whether spike times are finite numbers in ascending order."""
+    return bool(np.isfinite(spike_times).all() and (np.diff(spike_times) >= 0).all())
+
+
+def _latency_and_jitter(baseline: Float, test: Float) -> tuple[float, float]:
+    """Median and half the 16-84 % range of evoked latencies, seconds from the start of the window."""
+    times = np.sort(test[~np.isnan(test)])
+    by_light = np.arange(1, len(times) + 1) / len(test)
+    spontaneous = np.sort(baseline[~np.isnan(baseline)])
+    by_chance = np.searchsorted(spontaneous, times, side="right") / baseline.size
+    evoked = 1 - (1 - by_light) / np.maximum(1 - by_chance, 1e-12)
+    total = 1 - (1 - by_light[-1]) / max(1 - len(spontaneous) / baseline.size, 1e-12)
+    early, middle, late = (times[min(int(np.argmax(evoked >= q * total)), len(times) - 1)] for q in (0.16, 0.5, 0.84))
+    return float(middle), float(late - early) / 2
+
+
+def _dead_time_spikes(spikes: Float, edges: Float, windows: OptotagWindows, rate_hz: float) -> float:
+    """Fraction of edges of light with a spike in the dead time after them, less that of a unit of this rate."""
+    edges = edges[np.isfinite(edges)]
+    if windows.dead_time_s == 0 or not len(edges):
+        return 0.0
+    n = np.searchsorted(spikes, edges + windows.dead_time_s) - np.searchsorted(spikes, edges)
+    return float(np.mean(n > 0) - (1 - np.exp(-rate_hz * windows.dead_time_s)))
+
+
+def _inside(times: Float, intervals: Float) -> NDArray[np.bool_]:
+    """Whether each time lies in one of the intervals, their ends excluded."""
+    merged = merged_intervals(intervals)
+    if not len(merged):
+        return np.zeros(len(times), dtype=bool)
+    k = np.searchsorted(merged[:, 0], times, side="right") - 1
+    return (k >= 0) & (times < merged[np.maximum(k, 0), 1])
