@@ -202,8 +202,8 @@ class Work:
             return self.waveforms.mean, self.waveforms.sd, self.waveforms.channels
         if self.method.startswith("numpy"):
             return self.mean, self.sd, None
-        data = self.analyzer.get_extension("templates").data
-        return data["average"], data["std"], None
+        templates = self.analyzer.get_extension("templates")
+        return templates.get_templates(operator="average"), templates.get_templates(operator="std"), None
 
 
 def work(method: str, folder: Path) -> None:
@@ -278,7 +278,7 @@ def differences(folder: Path) -> dict[str, tuple[float, float]]:
     for method in METHODS[1:]:
         with np.load(folder / f"result_{method.replace(' ', '_').replace(',', '')}.npz") as theirs:
             their_mean, their_sd = (
-                np.stack([values[unit][:, channels[unit]] for unit, values in enumerate(theirs[name])])
+                np.stack([values[:, channels[unit]] for unit, values in enumerate(theirs[name])])
                 for name in ("mean", "sd")
             )
         has = np.any(their_sd != 0, axis=1, keepdims=True)

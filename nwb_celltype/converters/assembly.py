@@ -1,4 +1,4 @@
-"""From records of a session to a filled NWB file in memory: the scale the user gave, mean waveforms, then the writer."""
+"""From records of a session to a filled NWB file in memory: the user's scale, mean waveforms, then the writer."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def unit_waveforms(
     return tuple(_waveforms_of(recording, options, progress) for recording in session.recordings)
 
 
-def _waveforms_of(
-    recording: ProbeRecording, options: Options, progress: Progress | None
-) -> UnitWaveforms | None:
+def _waveforms_of(recording: ProbeRecording, options: Options, progress: Progress | None) -> UnitWaveforms | None:
     from nwb_celltype.converters.waveforms import mean_waveforms, template_waveforms
 
     sorting = recording.sorting

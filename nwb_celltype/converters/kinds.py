@@ -192,8 +192,8 @@ def interface_for(kind: str, paths: Any) -> SessionInterface:
         message = f"Name the {interface.display_name} to convert."
         raise UsageError(message)
     if len(given) == 1:
-        return interface(given[0])  # type: ignore[call-arg]
+        return interface(given[0])
     if "sorting_paths" not in interface.source_properties:
         message = f"The kind {kind!r} takes one path, not {len(given)}."
         raise UsageError(message)
-    return interface(given[0], sorting_paths=given[1:])  # type: ignore[call-arg]
+    return interface(given[0], sorting_paths=given[1:])

@@ -46,23 +46,49 @@ class TraceSource(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Stream."""
+        ...
+
     @property
-    def sampling_rate_hz(self) -> float: ...
+    def sampling_rate_hz(self) -> float:
+        """As the source states it."""
+        ...
+
     @property
-    def n_samples(self) -> int: ...
+    def n_samples(self) -> int:
+        """Of the whole recording."""
+        ...
+
     @property
-    def n_channels(self) -> int: ...
+    def n_channels(self) -> int:
+        """Electrodes."""
+        ...
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored counts."""
+        ...
+
     @property
-    def gains_uv(self) -> Float | None: ...
+    def gains_uv(self) -> Float | None:
+        """Microvolts of one count."""
+        ...
+
     @property
-    def offsets_uv(self) -> Float | None: ...
+    def offsets_uv(self) -> Float | None:
+        """Microvolts of count 0."""
+        ...
+
     @property
-    def filtering(self) -> str: ...
+    def filtering(self) -> str:
+        """What was done before storing."""
+        ...
+
     @property
-    def paths(self) -> tuple[Path, ...]: ...
+    def paths(self) -> tuple[Path, ...]:
+        """Files."""
+        ...
 
     def read(self, start: int, stop: int, channels: Integer | None = None) -> NDArray[Any]:
         """Return stored counts of samples `start` to `stop` (exclusive): a (stop - start, k) array."""
@@ -259,7 +285,8 @@ class UnitWaveforms:
         ``raw``, the source of a template, or why there is none.
     n_spikes_used : (n,) int64 array
     drift_um : (n,) float64 array or None
-        How far the unit's amplitude moved along the probe over the recording (largest minus smallest block), NaN where unknown.
+        How far the unit's amplitude moved along the probe over the recording (largest minus smallest block), NaN where
+        unknown.
     """
 
     mean: NDArray[np.float32]

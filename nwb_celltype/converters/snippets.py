@@ -273,9 +273,8 @@ def _column_runs(columns: Sequence[Integer]) -> tuple[Integer, list[Integer]]:
 
 def _batches(sizes: Integer, n_threads: int) -> list[Integer]:
     """Units in turn, a batch for every thread or more, none with more sums than its share of memory allows."""
-    n_batches = max(n_threads, ceil(int(sizes.sum()) * n_threads / _SUMS_BYTES), 1)
-    batches = [np.arange(first, len(sizes), n_batches) for first in range(n_batches)]
-    return [units for units in batches if len(units)]
+    n_batches = max(n_threads, ceil(int(sizes.sum()) * n_threads / _SUMS_BYTES))
+    return [np.arange(first, len(sizes), n_batches) for first in range(min(n_batches, len(sizes)))]
 
 
 def _read_bounds(reads: Integer) -> tuple[Integer, Integer]:

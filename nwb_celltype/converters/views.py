@@ -1,4 +1,4 @@
-"""Views of a recording that read less of it or scale it otherwise, without copying it; and the first seconds of a session."""
+"""Views of a recording that read less of it or scale it otherwise, and the first seconds of a session."""
 
 from __future__ import annotations
 
@@ -135,13 +135,11 @@ def _cut_sorting(sorting: Sorting, n_samples: int) -> Sorting:
 
 def select_spikes(sorting: Sorting, keep: NDArray[np.bool_]) -> Sorting:
     """Return the same units with the spikes that `keep` marks, in the order of `Sorting.spike_samples`."""
-    counts = np.add.reduceat(np.append(keep, False).astype(np.int64), sorting.offsets[:-1]) if len(sorting) else []
-    empty = np.diff(sorting.offsets) == 0
-    counts = np.where(empty, 0, counts)
+    kept = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])
     return replace(
         sorting,
         spike_samples=sorting.spike_samples[keep],
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets=kept[sorting.offsets],
         amplitudes=None if sorting.amplitudes is None else sorting.amplitudes[keep],
     )
 

@@ -128,5 +128,5 @@ def _cell_ids(own: Annotation, proposed: Annotation, row_of: Mapping[int, int]) 
         row = row_of.get(int(unit_id))
         agrees = row is not None and str(proposed.cell_type[row]) == label
         ids.append(str(proposed.cell_id[row]) if agrees else "")
-    # a cell of which only one unit is left names nothing
-    return np.array([i if i and ids.count(i) > 1 else "" for i in ids], dtype=str) if any(ids) else None
+    ids = [i if ids.count(i) > 1 else "" for i in ids]  # a cell of which only one unit is left names nothing
+    return np.array(ids, dtype=str) if any(ids) else None

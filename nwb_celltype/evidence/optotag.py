@@ -271,4 +271,5 @@ def _inside(times: Float, intervals: Float) -> NDArray[np.bool_]:
     if not len(merged):
         return np.zeros(len(times), dtype=bool)
     k = np.searchsorted(merged[:, 0], times, side="right") - 1
-    return (k >= 0) & (times < merged[np.maximum(k, 0), 1])
+    inside: NDArray[np.bool_] = (k >= 0) & (times < merged[np.maximum(k, 0), 1])
+    return inside

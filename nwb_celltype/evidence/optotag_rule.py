@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -112,8 +112,8 @@ class OptotagRule:
     needs_blockers: bool = False
     needs_waveforms: bool = False
 
-    name = "optotag"
-    version = "1"
+    name: ClassVar[str] = "optotag"
+    version: ClassVar[str] = "1"
 
     def parameters(self) -> dict[str, Any]:
         """Name, version and limits, as they go into a run."""
@@ -191,7 +191,7 @@ def response_sentence(unit: UnitResponse) -> str:
     """Numbers of a response that have no column of their own."""
     seen = unit.response
     said = (
-        f"{unit.stimulation}: {seen.reliability:.0%} of pulses followed by a spike, {seen.chance:.0%} expected by chance "
+        f"{unit.stimulation}: {seen.reliability:.0%} of pulses followed by a spike, {seen.chance:.0%} by chance "
         f"({seen.excess:.0%} evoked), {seen.baseline_rate_hz:.3g} spikes/s before light"
     )
     for fraction, edge in ((seen.onset_artefact, "onset"), (seen.end_artefact, "end")):

@@ -18,20 +18,31 @@ class PulseTimes(Protocol):
     """Anything with onsets and durations in seconds, for example the pulses that a converter reads."""
 
     @property
-    def onsets_s(self) -> Any: ...
+    def onsets_s(self) -> Any:
+        """(n,) seconds."""
+
     @property
-    def durations_s(self) -> Any: ...
+    def durations_s(self) -> Any:
+        """(n,) seconds, NaN for a pulse that had not ended."""
 
 
 class BlockerPeriod(Protocol):
     """Synaptic blockers in the bath, from and to when (seconds; None: to the end)."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Drugs, for example ``NBQX, APV, gabazine``."""
+        ...
+
     @property
-    def from_s(self) -> float: ...
+    def from_s(self) -> float:
+        """Since when."""
+        ...
+
     @property
-    def to_s(self) -> float | None: ...
+    def to_s(self) -> float | None:
+        """Until when; None: to the end."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from nwb_celltype.annotation import SOFTWARE_URL, Annotation, now
 from nwb_celltype.errors import UsageError
-from nwb_celltype.evidence.complex_spikes import REFERENCES, Pair, PauseRule, cs_ss_pairs
+from nwb_celltype.evidence.complex_spikes import REFERENCES, Pair, cs_ss_pairs
+from nwb_celltype.evidence.pauses import PauseRule
 from nwb_celltype.runs import Method
 from nwb_celltype.taxonomy import CEREBELLUM, UNCLASSIFIED
 from nwb_celltype.units import Units

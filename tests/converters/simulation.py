@@ -90,27 +90,21 @@ def simulate_session(
 
 
 def laser_of(seconds: float, clocks: Clocks) -> Float:
-    """Laser pulses: one that is already on when the files begin, then 10 Hz in the middle half of the recording."""
+    """Laser pulses: one that is already on when the files begin, then 8 Hz in the middle half of the recording."""
     first = np.array([[clocks.start_s - 0.006, clocks.start_s + 0.009]])
-    onsets = clocks.start_s + np.arange(0.25 * seconds, 0.75 * seconds, 0.1) + 0.01234
+    onsets = clocks.start_s + np.arange(0.25 * seconds, 0.75 * seconds, 0.125) + 0.01234
     return np.concatenate([first, np.stack([onsets, onsets + PULSE_S], axis=1)])
 
 
 def trials_of(seconds: float, clocks: Clocks) -> Float:
     """Trials of 0.8 s every 2 s; the last one had not ended when the recording did."""
-    onsets = clocks.start_s + np.arange(1.1, seconds, 2.0)
-    stops = onsets + 0.8
-    if stops[-1] < clocks.start_s + seconds:
-        onsets, stops = (
-            np.append(onsets, clocks.start_s + seconds - 0.2),
-            np.append(stops, clocks.start_s + seconds + 5),
-        )
+    onsets = clocks.start_s + np.append(np.arange(1.1, seconds - 1.5, 2.0), seconds - 0.2)
+    stops = np.append(onsets[:-1] + 0.8, clocks.start_s + seconds + 5)
     return np.stack([onsets, stops], axis=1)
 
 
-def metadata_of(session: SimulatedSession) -> dict[str, Any]:
-    """Metadata that a lab would write for it."""
-    del session
+def metadata_of() -> dict[str, Any]:
+    """Metadata that a lab would write for a simulated session."""
     return {
         "NWBFile": {
             "session_start_time": "2026-01-31T14:03:00+00:00",

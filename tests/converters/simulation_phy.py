@@ -28,6 +28,8 @@ class Clusters:
         Cluster of each simulated unit.
     group : mapping of int to str
         Labels given in Phy; other clusters have none.
+    kilosort : mapping of int to str
+        Kilosort's own label of each cluster.
     merged : int
         Cluster that Phy made of two; it has no row in ``templates.npy``.
     parts : (2,) tuple of int
@@ -36,6 +38,7 @@ class Clusters:
 
     ids: NDArray[np.int64]
     group: dict[int, str]
+    kilosort: dict[int, str]
     merged: int
     parts: tuple[int, int]
 
@@ -73,9 +76,9 @@ def write_phy(folder: Path, units: SimulatedUnits, positions_um: Float, seed: in
         np.save(folder / f"{name}.npy", array)
     ids = np.arange(n)
     ids[merged_unit] = merged
-    group = _write_tables(folder, units, ids)
+    group, kilosort = _write_tables(folder, units, ids)
     _write_params(folder)
-    return Clusters(ids, group, merged, (merged_unit, second))
+    return Clusters(ids, group, kilosort, merged, (merged_unit, second))
 
 
 def _whitening(positions_um: Float) -> Float:
@@ -95,11 +98,11 @@ def _whitened(units: SimulatedUnits, channels: NDArray[np.intp], whitening: Floa
     return np.asarray(cut / norm, dtype=np.float32)
 
 
-def _write_tables(folder: Path, units: SimulatedUnits, ids: NDArray[np.int64]) -> dict[int, str]:
+def _write_tables(folder: Path, units: SimulatedUnits, ids: NDArray[np.int64]) -> tuple[dict[int, str], dict[int, str]]:
     """Kilosort labels every cluster, Phy writes only what a person labelled, and one row is blank."""
     labels = ("good", "mua", "good", "noise")
     group = {int(cluster): labels[k % 4] for k, cluster in enumerate(ids[:N_LABELLED])}
-    kilosort = {int(cluster): "good" if k % 3 else "mua" for k, cluster in enumerate(ids)}
+    kilosort = {int(cluster): "good" if k % 7 else "mua" for k, cluster in enumerate(ids)}
     contamination = {int(cluster): round(0.5 * k, 1) for k, cluster in enumerate(ids)}
     _table(folder / "cluster_group.tsv", "group", group, ends_blank=True)
     _table(folder / "cluster_KSLabel.tsv", "KSLabel", kilosort)
@@ -113,7 +116,7 @@ def _write_tables(folder: Path, units: SimulatedUnits, ids: NDArray[np.int64]) -
             f"{units.samples[row].size / 100:.4f}\t{group.get(cluster, '')}\t{units.samples[row].size}\t0"
         )
     (folder / "cluster_info.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return group
+    return group, kilosort
 
 
 def _table(path: Path, column: str, values: dict[int, str] | dict[int, float], *, ends_blank: bool = False) -> None:

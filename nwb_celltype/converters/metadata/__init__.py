@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nwb_celltype.converters.metadata.checking import check_metadata
+from nwb_celltype.converters.metadata.checking import check_metadata, check_sections
 from nwb_celltype.converters.metadata.forms import template
 from nwb_celltype.converters.metadata.reading import read_metadata
 from nwb_celltype.converters.metadata.records import (
@@ -28,6 +28,7 @@ __all__ = [
     "Term",
     "channel_regions",
     "check_metadata",
+    "check_sections",
     "metadata_schema",
     "read_metadata",
     "template",

@@ -12,7 +12,7 @@ _DURATION = re.compile(
 )
 _UNITS = {"y": "Y", "yr": "Y", "year": "Y", "m": "M", "mo": "M", "mon": "M", "month": "M", "w": "W", "wk": "W",
           "week": "W", "d": "D", "day": "D"}  # fmt: skip
-_PART = re.compile(rf"{_NUMBER} ?([a-z]+?)s?(?: old)?")
+_PART = re.compile(rf"{_NUMBER} ?([a-z]+)(?: old)?")
 _RANGE = re.compile(rf"{_NUMBER} ?(?:-|–|to) ?{_NUMBER} ?([a-z]+)")
 _POSTNATAL = re.compile(rf"p ?{_NUMBER}")
 _DAYS = {"Y": 365.25, "M": 30.4375, "W": 7.0, "D": 1.0, "H": 1 / 24, "MIN": 1 / 1440, "S": 1 / 86400}
@@ -51,7 +51,9 @@ def days_of(age: str) -> float:
     """
     days, _, hours = age[1:].partition("T")
     total = sum(float(n) * _DAYS[unit] for n, unit in re.findall(r"([\d.]+)([YMWD])", days))
-    return total + sum(float(n) * _DAYS["MIN" if unit == "M" else unit] for n, unit in re.findall(r"([\d.]+)([HMS])", hours))
+    return total + sum(
+        float(n) * _DAYS["MIN" if unit == "M" else unit] for n, unit in re.findall(r"([\d.]+)([HMS])", hours)
+    )
 
 
 def weight_with_unit(text: str) -> str | None:
@@ -80,10 +82,6 @@ def _one_age(text: str) -> str | None:
     while rest:
         match = _PART.match(rest)
         unit = _unit(match[2]) if match else ""
-        if match is None or not unit:
-            # The shortest word before a plural s may have been cut too early.
-            match = re.match(rf"{_NUMBER} ?([a-z]+)(?: old)?", rest)
-            unit = _unit(match[2]) if match else ""
         if match is None or not unit:
             return None
         found.append(f"{match[1]}{unit}")

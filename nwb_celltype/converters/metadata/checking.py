@@ -61,6 +61,48 @@ def check_metadata(metadata: Mapping[str, Any], session: SourceSession | None = 
     >>> checked.subject["species"], checked.subject["sex"], checked.subject["age"]
     ('Mus musculus', 'F', 'P90D')
     """
+    checked, problems = _check(metadata, session, complete=True)
+    problems.raise_if_any()
+    return checked
+
+
+def check_sections(
+    metadata: Mapping[str, Any], session: SourceSession | None = None, *, strict: bool = True
+) -> SessionMetadata:
+    """Check what is there and require nothing about session and subject, for a file that somebody else begins.
+
+    Parameters
+    ----------
+    metadata : mapping
+        As for `check_metadata`.
+    session : SourceSession, optional
+    strict : bool
+        Whether what is wrong is an error; if not, it is left out, so that a report can be made all the same.
+
+    Returns
+    -------
+    SessionMetadata
+
+    Raises
+    ------
+    InputError
+        If something that is there is wrong.
+
+    Examples
+    --------
+    >>> check_sections({"Subject": {"sex": "male"}}).subject
+    {'sex': 'M'}
+    """
+    checked, problems = _check(metadata, session, complete=False)
+    if strict:
+        problems.raise_if_any()
+    return checked
+
+
+def _check(
+    metadata: Mapping[str, Any], session: SourceSession | None, *, complete: bool
+) -> tuple[SessionMetadata, Problems]:
+    """Check every block; what could not be read is absent from the result."""
     if not isinstance(metadata, Mapping):
         message = f"Metadata must be keys and values; found {shown(metadata)}. Start from the template."
         raise InputError(message)
@@ -68,17 +110,17 @@ def check_metadata(metadata: Mapping[str, Any], session: SourceSession | None = 
     top = Block(metadata, "", problems)
     for key in top:
         if key not in BLOCKS and key not in _PASSED_OVER:
-            problems.unknown(key, key, BLOCKS)
-    nwbfile = check_session(top.block("NWBFile"), session)
+            problems.unknown(top.path_of(key), key, BLOCKS)
+    nwbfile = check_session(top.block("NWBFile"), session, complete=complete)
     started = nwbfile.get("session_start_time")
-    subject, species = check_subject(top.block("Subject"), started if isinstance(started, datetime) else None)
+    started = started if isinstance(started, datetime) else None
+    subject, species = check_subject(top.block("Subject"), started, complete=complete)
     devices, device_names = check_devices(top)
     mouse = species is not None and species.curie == "NCBITaxon:10090"
     regions, gains_uv = check_regions(top, session, mouse=mouse)
     events = check_events(top, session)
     stimuli = check_stimuli(top, events, device_names, session)
-    problems.raise_if_any()
-    return SessionMetadata(
+    checked = SessionMetadata(
         nwbfile=nwbfile,
         subject=subject,
         species_term=species,
@@ -86,6 +128,7 @@ def check_metadata(metadata: Mapping[str, Any], session: SourceSession | None = 
         regions=regions,
         gains_uv=gains_uv,
         events=events,
-        stimuli=stimuli,
+        stimuli=tuple(s for s in stimuli if s.events and s.device and s.wavelength_nm and s.power_mw),
         notes=tuple(problems.notes),
     )
+    return checked, problems

@@ -50,7 +50,9 @@ def check_events(top: Block, source: SourceSession | None) -> dict[str, EventMet
 def _event(block: Block, line: str) -> EventMetadata:
     entry = block.block(line)
     entry.check_keys(EVENT_KEYS)
-    name = entry.name("name", "what the pulses are, in a word", "name: laser") or line.replace("/", "_").replace(":", "_")
+    name = entry.name("name", "what the pulses are, in a word", "name: laser") or line.replace("/", "_").replace(
+        ":", "_"
+    )
     description = entry.text("description", "what the pulses mean, in a sentence", "description: Laser on.")
     keep = entry.flag("keep", default=True)
     return EventMetadata(name, description or f"High periods of the digital line {line}.", keep)

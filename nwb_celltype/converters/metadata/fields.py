@@ -19,20 +19,18 @@ NWBFILE_FIELDS = {
     "session_start_time": Field(
         "moment", "date and time when the recording began, with its time zone", '"2026-01-31T14:03:00+01:00"'
     ),
-    "session_description": Field(
-        "text", "what was done in this session, a sentence or two", "Head-fixed mouse on a wheel; laser at the end."
-    ),
-    "session_id": Field("text", "your name of the session, one of its own for each session of an animal", "2026-01-31-a"),
+    "session_description": Field("text", "what was done, in a sentence", "Head-fixed mouse on a wheel."),
+    "session_id": Field("text", "your name of the session", "2026-01-31-a"),
     "identifier": Field("text", "unique text for the file; made up when absent", "m042-2026-01-31-a"),
-    "experiment_description": Field("text", "the experiment that the session belongs to", "Timing of reward in Crus 1."),
-    "experimenter": Field("texts", "who recorded, last name first", '["Cajal, Santiago"]'),
-    "institution": Field("text", "where it was done", "Universidad de Madrid"),
-    "lab": Field("text", "lab where it was done", "Cajal Lab"),
+    "experiment_description": Field("text", "what the experiment is about", "Timing of reward."),
+    "experimenter": Field("texts", "who recorded, last name first", '["Last name, First name"]'),
+    "institution": Field("text", "where it was done", "Your University"),
+    "lab": Field("text", "lab where it was done", "Your Lab"),
     "keywords": Field("texts", "words to search for", "[cerebellum, Neuropixels, optotagging]"),
     "related_publications": Field("texts", "papers, as https://doi.org/...", '["https://doi.org/10.1000/182"]'),
     "notes": Field("text", "anything else", "Probe moved at 1200 s."),
     "pharmacology": Field("text", "drugs, doses, when and how given", "Gabazine 10 uM on the craniotomy at 1800 s."),
-    "protocol": Field("text", "number of the animal protocol", "PROHD 59/25"),
+    "protocol": Field("text", "number of the animal protocol", "2026-14"),
     "surgery": Field("text", "surgeries, with dates", "Head plate on 2026-01-10."),
     "virus": Field("text", "viruses: name, titre, date, place, volume", "AAV1-EF1a-DIO-ChR2, 200 nl, Crus 1."),
     "slices": Field("text", "slices: thickness, orientation, bath", "Sagittal, 300 um."),

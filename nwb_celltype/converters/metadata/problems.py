@@ -30,7 +30,7 @@ class Problems:
             parts.append(f"wanted: {wanted}")
         if example:
             parts.append(f"for example  {example}")
-        self.lines.append("; ".join(parts))
+        self.lines.append(_printable("; ".join(parts)))
 
     def unknown(self, key: str, name: str, known: Iterable[str], what: str = "unknown key") -> None:
         """Write down a name that nobody knows, with the known one that it resembles."""
@@ -45,6 +45,7 @@ class Problems:
 
     def note(self, text: str) -> None:
         """Write down something worth knowing, once."""
+        text = _printable(text)
         if text not in self.notes:
             self.notes.append(text)
 
@@ -62,6 +63,11 @@ class Problems:
         listed = "\n".join(f"  {line}" for line in self.lines)
         message = f"The metadata cannot be used yet, {number} to be put right:\n{listed}"
         raise InputError(message)
+
+
+def _printable(text: str) -> str:
+    """Escape halves of characters, which no terminal and no file can take."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def closest(name: str, known: Iterable[str]) -> str:

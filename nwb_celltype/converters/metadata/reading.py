@@ -14,11 +14,13 @@ import yaml
 from nwb_celltype.converters.metadata.values import is_blank
 from nwb_celltype.errors import InputError, UsageError
 
-_LARGEST_FILE = 1_000_000
+_LARGEST_FILE = 250_000
 _DEEPEST = 40
 _MOST_VALUES = 100_000
 _INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
+_BOOL = "tag:yaml.org,2002:bool"
+_NOT_RESOLVED = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 _MERGE = "tag:yaml.org,2002:merge"
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
 _HINTS = (
@@ -26,10 +28,13 @@ _HINTS = (
     (re.compile(r"mapping values are not allowed"), "a text that contains ': ' must stand in quotes"),
     (re.compile(r"found undefined alias|expected alphabetic"), "a text that begins with * or & must stand in quotes"),
     (re.compile(r"cannot start any token|found unexpected '%'"), "a text with special characters must stand in quotes"),
-    (re.compile(r"expected <block end>"), "the line is not indented like the ones that it belongs to, or a quote is amiss"),
+    (
+        re.compile(r"expected <block end>"),
+        "the line is not indented like the ones that it belongs to, or a quote is amiss",
+    ),
     (re.compile(r"could not find expected ':'"), "a key must be followed by a colon and a space"),
     (re.compile(r"unexpected end of stream|expected ',' or"), "a bracket or a quote is not closed"),
-    (re.compile(r"single document"), "one file holds one set of metadata; take the line --- away"),
+    (re.compile(r"another document"), "one file holds one set of metadata; take the line --- away"),
 )
 
 
@@ -90,6 +95,9 @@ def _merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, An
 def _read_one(path: Path) -> dict[str, Any]:
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            message = f"{path} is not a file. Give the metadata file itself."
+            raise InputError(message)
         if size > _LARGEST_FILE:
             message = f"{path} has {size / 1e6:.1f} MB; a metadata file has a few kilobytes. Is this the right file?"
             raise InputError(message)
@@ -123,21 +131,34 @@ def _from_json(text: str, path: Path) -> Any:
         return found
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        value = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         message = f"{path}, line {error.lineno}: {error.msg}; this is not JSON."
         raise InputError(message) from error
     except RecursionError:
-        message = f"{path} is nested too deeply; metadata have a few levels."
-        raise InputError(message) from None
+        raise InputError(_too_deep(path)) from None
     except ValueError as error:
         message = f"{path} holds a number that is too long: {error}."
         raise InputError(message) from error
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [child for parent in level for child in _children(parent)]
+    if level:
+        raise InputError(_too_deep(path))
+    return value
+
+
+def _children(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _too_deep(path: Path) -> str:
+    return f"{path} is nested more than {_DEEPEST} deep; metadata have a few levels."
 
 
 def _from_yaml(text: str, path: Path) -> Any:
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -148,8 +169,6 @@ def _from_yaml(text: str, path: Path) -> Any:
     except yaml.YAMLError as error:
         message = f"{path} is not YAML text: {str(error).splitlines()[0]}."
         raise InputError(message) from error
-    finally:
-        loader.dispose()
 
 
 def _explain(error: yaml.MarkedYAMLError, path: Path) -> str:
@@ -169,7 +188,9 @@ def _count(node: yaml.Node, known: dict[int, int], open_nodes: set[int]) -> int:
     total = 1
     if isinstance(node, yaml.CollectionNode):
         if id(node) in open_nodes:
-            raise yaml.MarkedYAMLError(problem="a block contains itself (see the * and & signs)", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="a block contains itself (see the * and & signs)", problem_mark=node.start_mark
+            )
         open_nodes.add(id(node))
         for child in node.value:
             for part in child if isinstance(child, tuple) else (child,):
@@ -190,7 +211,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > _DEEPEST:
-            mark = self.peek_event().start_mark
+            mark = self.get_mark()
             raise yaml.MarkedYAMLError(problem=f"nested more than {_DEEPEST} deep", problem_mark=mark)
         try:
             return super().compose_node(parent, index)
@@ -201,40 +222,47 @@ class _Loader(yaml.SafeLoader):
         if node.tag not in _PLAIN_TAGS:
             problem = f"the tag {node.tag!r} is not allowed: metadata are plain texts, numbers and lists"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        if node.tag == _BOOL and str(node.value).lower() not in self.bool_values:
+            raise yaml.MarkedYAMLError(problem=f"{node.value!r} is not true or false", problem_mark=node.start_mark)
         if isinstance(node, yaml.ScalarNode) and node.tag in (_INT, _FLOAT):
-            return _number_as_written(node)
+            return _number_as_written(str(node.value), node.tag)
         return super().construct_object(node, deep=deep)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: ARG002 values are always whole
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.MarkedYAMLError(problem="keys and values belong here", problem_mark=node.start_mark)
         seen: dict[str, int] = {}
         for key, _ in node.value:
             if key.tag == _MERGE:
                 continue
-            if not isinstance(key, yaml.ScalarNode) or not key.value.strip():
-                raise yaml.MarkedYAMLError(problem="a key must be a text", problem_mark=key.start_mark)
-            if key.value in seen:
+            if _text_of(key) in seen:
                 problem = f"the key {key.value!r} stands here and in line {seen[key.value]}; keep one"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen[key.value] = key.start_mark.line + 1
+            seen[_text_of(key)] = key.start_mark.line + 1
         self.flatten_mapping(node)
         # Keys are texts as written: YAML itself would turn `on` into true.
-        return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
+        return {_text_of(key): self.construct_object(value, deep=True) for key, value in node.value}
 
 
-def _number_as_written(node: yaml.ScalarNode) -> Any:
+def _text_of(key: yaml.Node) -> str:
+    if not isinstance(key, yaml.ScalarNode) or not key.value.strip():
+        raise yaml.MarkedYAMLError(problem="a key must be a text", problem_mark=key.start_mark)
+    return str(key.value)
+
+
+def _number_as_written(text: str, tag: str) -> int | float | str:
     """Return a number where its text can be had back from it, else the text: ids keep their zeros."""
-    text = str(node.value)
     if len(text) > 25:
         return text
     try:
-        number: int | float = int(text) if node.tag == _INT else float(text)
+        number = int(text) if tag == _INT else float(text)
     except ValueError:
-        return float(text.replace(".", "", 1)) if text.lower() in (".nan", ".inf") else text
+        return text
     return number if str(number) == text and math.isfinite(number) else text
 
 
-# Dates stay texts, so that one without a zone is seen as such.
+# Dates stay texts, so that one without a zone is seen as such; an equals sign is a text, too.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_RESOLVED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }

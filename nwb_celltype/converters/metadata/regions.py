@@ -69,7 +69,8 @@ def channel_regions(meta: SessionMetadata, probe: Probe) -> ChannelRegions:
     >>> from nwb_celltype.converters.metadata.records import RegionRule, SessionMetadata
     >>> import numpy as np
     >>> probe = Probe("imec0", ("a", "b"), np.array([[0.0, 0.0], [0.0, 20.0]]), np.zeros(2, np.int64), "by hand")
-    >>> meta = SessionMetadata({}, {}, regions={"imec0": (RegionRule("Crus 1", "GCL", first_channel=1, last_channel=1),)})
+    >>> rule = RegionRule("Crus 1", "GCL", first_channel=1, last_channel=1)
+    >>> meta = SessionMetadata({}, {}, regions={"imec0": (rule,)})
     >>> channel_regions(meta, probe).location
     ('unknown', 'Crus 1')
     """
@@ -240,7 +241,7 @@ class _Rules:
         return [rule]
 
     def _layer(self, block: Block, place: Location) -> str:
-        words = ", ".join(f"{layer.synonyms[1]} ({layer.label})" for layer in CEREBELLUM.layers)
+        words = ", ".join(f"{layer.full_name} ({layer.label})" for layer in CEREBELLUM.layers)
         text = block.text("layer", f"a layer: {words}", "layer: granular")
         if not text:
             return ""
@@ -250,7 +251,9 @@ class _Rules:
         if is_cerebellar_cortex(place.text):
             block.wrong("layer", f"a layer of the cerebellar cortex: {words}", "layer: granular")
             return ""
-        block.problems.note(f"{block.path}.layer: {text!r} is no layer of the cerebellar cortex; it is kept as written.")
+        block.problems.note(
+            f"{block.path}.layer: {text!r} is no layer of the cerebellar cortex; it is kept as written."
+        )
         return text
 
     def _channels(self, block: Block) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ _PERSON = re.compile(r"[\w\s\-.']+,\s+[\w\s\-.']+")
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 
 
-def check_session(block: Block, source: SourceSession | None) -> dict[str, Any]:
+def check_session(block: Block, source: SourceSession | None, *, complete: bool = True) -> dict[str, Any]:
     """Check the NWBFile block.
 
     Parameters
@@ -28,6 +28,8 @@ def check_session(block: Block, source: SourceSession | None) -> dict[str, Any]:
     block : Block
     source : SourceSession or None
         What the recording says, to compare the start time with.
+    complete : bool
+        Whether required keys must be there.
 
     Returns
     -------
@@ -36,16 +38,18 @@ def check_session(block: Block, source: SourceSession | None) -> dict[str, Any]:
     """
     _check_keys(block)
     values: dict[str, Any] = {}
-    if block.require("session_start_time", _WITH_ZONE, "session_start_time: " + _example("session_start_time")):
+    start = "session_start_time"
+    if block.require(start, _WITH_ZONE, f"{start}: {_example(start)}", needed=complete):
         values["session_start_time"] = start_time(block, source)
     for key in ("session_description", "session_id"):
-        block.require(key, NWBFILE_FIELDS[key].description, f"{key}: {_example(key)}")
+        block.require(key, NWBFILE_FIELDS[key].description, f"{key}: {_example(key)}", needed=complete)
     for key, field in NWBFILE_FIELDS.items():
         if key in block and key not in values:
             values[key] = _value(block, key, field)
     values["session_id"] = check_id(block, "session_id", values.get("session_id", ""))
     _check_script(block)
-    _note_style(block, values)
+    if complete:
+        _note_style(block, values)
     return {key: value for key, value in values.items() if value}
 
 
@@ -168,7 +172,9 @@ def _at_place(block: Block, key: str, moment: datetime, place: str) -> datetime 
 
 def _compare(block: Block, stated: datetime, source: datetime) -> None:
     """Note a start that is more than a day from what the recording says."""
-    away = stated - source if source.utcoffset() is not None else stated.replace(tzinfo=None) - source.replace(tzinfo=None)
+    away = (
+        stated - source if source.utcoffset() is not None else stated.replace(tzinfo=None) - source.replace(tzinfo=None)
+    )
     if abs(away) > timedelta(days=1):
         block.problems.note(
             f"{block.path_of('session_start_time')}: {stated.isoformat()} is {abs(away).days} days away from what the "
@@ -191,7 +197,7 @@ def _note_style(block: Block, values: dict[str, Any]) -> None:
         note(f"NWBFile: DANDI's inspector also likes to see {', '.join(absent)}; none of them is required.")
     for person in values.get("experimenter", ()):
         if not _PERSON.fullmatch(person):
-            note(f"NWBFile.experimenter: DANDI wants the last name first, as in 'Cajal, Santiago'; found {person!r}.")
+            note(f"NWBFile.experimenter: DANDI wants 'Last name, First name'; found {person!r}.")
     for paper in values.get("related_publications", ()):
         if not paper.startswith(("doi:", "http://dx.doi.org/", "https://doi.org/")):
             note(f"NWBFile.related_publications: DANDI wants https://doi.org/...; found {paper!r}.")

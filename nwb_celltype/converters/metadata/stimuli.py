@@ -8,6 +8,7 @@ from typing import Any
 
 from nwb_celltype.converters.metadata.problems import closest
 from nwb_celltype.converters.metadata.records import Blocker, EventMetadata, StimulusMetadata
+from nwb_celltype.converters.metadata.terms import find_location
 from nwb_celltype.converters.metadata.values import Block, as_number
 from nwb_celltype.converters.records import SourceSession
 from nwb_celltype.errors import UsageError
@@ -77,7 +78,7 @@ def _stimulus(
     name = _events_of(block, events, source)
     device = _device_of(block, devices)
     wavelength, power = _wavelength(block), _power(block)
-    location = block.text("location", *_REQUIRED["location"])
+    location = _location(block)
     description = block.text("site_description", "a sentence on the place that the light reached")
     opsin = block.text("opsin", "the light-sensitive protein", "opsin: ChR2")
     about = description or f"Light of {wavelength:g} nm in {location}{f' on cells with {opsin}' if opsin else ''}."
@@ -138,6 +139,15 @@ def _device_of(block: Block, devices: Mapping[str, str]) -> str:
     return ""
 
 
+def _location(block: Block) -> str:
+    wanted, example = _REQUIRED["location"]
+    text = block.text("location", wanted, example)
+    place = find_location(text, mouse=True)
+    if place is None:
+        block.wrong("location", f"{wanted}, by name", f"location: Name of the region ({text})")
+    return place.text if place else ""
+
+
 def _wavelength(block: Block) -> float:
     wanted, example = _REQUIRED["wavelength_nm"]
     value = block.number("wavelength_nm", wanted, example)
@@ -180,8 +190,8 @@ def _tags(block: Block) -> str:
             continue
         return label or ""
     block.problems.note(
-        f"{block.path_of('tags')}: {text!r} is no label that is known here; it is kept as written, and no evidence will "
-        "propose a label from it."
+        f"{block.path_of('tags')}: {text!r} is no label that is known here; it is kept as written, and no evidence "
+        "will propose a label from it."
     )
     return text
 

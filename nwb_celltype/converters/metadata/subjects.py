@@ -30,7 +30,9 @@ _SPECIES_WANTED = "a species by common or Latin name, or an NCBI taxon"
 _AGE_WANTED = "an age with its unit, in days, weeks, months or years, or as ISO 8601 (a range: P90D/P120D)"
 
 
-def check_subject(block: Block, started: datetime | None) -> tuple[dict[str, Any], Term | None]:
+def check_subject(
+    block: Block, started: datetime | None, *, complete: bool = True
+) -> tuple[dict[str, Any], Term | None]:
     """Check the Subject block.
 
     Parameters
@@ -38,6 +40,8 @@ def check_subject(block: Block, started: datetime | None) -> tuple[dict[str, Any
     block : Block
     started : datetime or None
         Start of the session, where it could be read; the animal was born before.
+    complete : bool
+        Whether required keys must be there.
 
     Returns
     -------
@@ -51,11 +55,12 @@ def check_subject(block: Block, started: datetime | None) -> tuple[dict[str, Any
     if "date_of_birth" not in block:
         required.append("age")
     stated = {
-        key: block.require(key, SUBJECT_FIELDS[key].description, f"{key}: {SUBJECT_FIELDS[key].example}")
-        for key in required
+        key: block.require(key, SUBJECT_FIELDS[key].description, _example(key), needed=complete) for key in required
     }
     for key in ("subject_id", "genotype", "strain", "description"):
-        values[key] = block.text(key, f"text: {SUBJECT_FIELDS[key].description}", f"{key}: {SUBJECT_FIELDS[key].example}")
+        values[key] = block.text(
+            key, f"text: {SUBJECT_FIELDS[key].description}", f"{key}: {SUBJECT_FIELDS[key].example}"
+        )
     values["subject_id"] = check_id(block, "subject_id", values["subject_id"])
     term: Term | None = None
     if stated["species"]:
@@ -68,6 +73,10 @@ def check_subject(block: Block, started: datetime | None) -> tuple[dict[str, Any
     values["date_of_birth"] = _birth(block, started)
     _compare_ages(block, values, started)
     return {key: value for key, value in values.items() if value}, term
+
+
+def _example(key: str) -> str:
+    return f"{key}: {SUBJECT_FIELDS[key].example}"
 
 
 def _check_keys(block: Block) -> None:
@@ -100,8 +109,8 @@ def _species(block: Block) -> tuple[str, Term | None]:
         return taxon_term(taxon).uri, taxon_term(taxon)
     if is_latin_name(text):
         block.problems.note(
-            f"Subject.species: {text!r} is taken as a Latin name; DANDI's client may want the address of its NCBI taxon, "
-            "http://purl.obolibrary.org/obo/NCBITaxon_ and the number."
+            f"Subject.species: {text!r} is taken as a Latin name; DANDI's client may want the address of its NCBI "
+            "taxon, http://purl.obolibrary.org/obo/NCBITaxon_ and the number."
         )
         return text, None
     reason = why_unknown(text)
@@ -199,6 +208,6 @@ def _compare_ages(block: Block, values: dict[str, Any], started: datetime | None
     lived = (started - born).total_seconds() / 86400
     if abs(days_of(age) - lived) > max(7.0, 0.1 * lived):
         block.problems.note(
-            f"Subject.age: {age} does not fit the date of birth, which makes the animal {lived:.0f} days old; DANDI goes "
-            "by the date of birth."
+            f"Subject.age: {age} does not fit the date of birth, which makes the animal {lived:.0f} days old; DANDI "
+            "goes by the date of birth."
         )

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from nwb_celltype.converters.metadata.records import Term
 from nwb_celltype.taxonomy import Layer, layer_of
 
-_CURIE = r"(?:https?://purl\.obolibrary\.org/obo/|https?://purl\.brain-bican\.org/ontology/mbao/)?(UBERON|MBA)[:_](\d{1,12})"
+_CURIE = (
+    r"(?:https?://purl\.obolibrary\.org/obo/|https?://purl\.brain-bican\.org/ontology/mbao/)?(UBERON|MBA)[:_](\d{1,12})"
+)
 _ALONE = re.compile(_CURIE, re.IGNORECASE)
 _NAMED = re.compile(rf"(?P<name>.*\S)\s*[(\[]\s*{_CURIE}\s*[)\]]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Place:
-    """One place: its name, acronym and number in the Allen atlas, its number and label in UBERON, other names, layer."""
+    """One place: name, acronym and number in the Allen atlas, number and label in UBERON, other names, its layer.
+
+    `allen` is its name in the Allen atlas where that one alone would not say that it is in the cerebellum.
+    """
 
     name: str
     acronym: str = ""
@@ -27,6 +32,7 @@ class Place:
     uberon_label: str = ""
     synonyms: tuple[str, ...] = ()
     layer: str = ""
+    allen: str = ""
 
     def terms(self, *, mouse: bool) -> tuple[Term, ...]:
         """Its terms; those of the mouse atlas for mice alone."""
@@ -34,7 +40,7 @@ class Place:
         if self.uberon:
             found.append(_term("UBERON", self.uberon, self.uberon_label))
         if self.mba is not None and mouse:
-            found.append(_term("MBA", str(self.mba), self.name))
+            found.append(_term("MBA", str(self.mba), self.allen or self.name))
         return tuple(found)
 
 
@@ -56,14 +62,16 @@ PLACES = (
     Place("Culmen", "CUL", 928, "0007763", "cerebellum vermis culmen"),
     Place("Lobule IV", "CUL4", 992, "0004077", "cerebellum vermis lobule IV", ("lobule 4",)),
     Place("Lobule V", "CUL5", 1001, "0004079", "cerebellum vermis lobule V", ("lobule 5",)),
-    Place("Lobules IV-V", "CUL4 5", 1091, "", "", ("lobule IV/V", "lobules IV/V", "lobule IV-V", "lobule 4/5", "CUL4, 5")),
+    Place("Lobules IV-V", "CUL4 5", 1091, "", "", ("lobule IV/V", "lobules IV/V", "lobule IV-V", "lobule 4/5")),
     Place("Declive (VI)", "DEC", 936, "0004080", "cerebellum vermis lobule VI", ("lobule VI", "lobule 6", "declive")),
-    Place("Folium-tuber vermis (VII)", "FOTU", 944, "0004081", "cerebellum vermis lobule VII", ("lobule VII", "lobule 7")),
+    Place("Folium-tuber vermis (VII)", "FOTU", 944, "0004081", "cerebellum vermis lobule VII",
+          ("lobule VII", "lobule 7")),
     Place("Pyramus (VIII)", "PYR", 951, "0004082", "cerebellum vermis lobule VIII",
           ("lobule VIII", "lobule 8", "pyramus")),
     Place("Uvula (IX)", "UVU", 957, "0004078", "cerebellum vermis lobule IX", ("lobule IX", "lobule 9", "uvula")),
     Place("Nodulus (X)", "NOD", 968, "0004083", "cerebellum vermis lobule X", ("lobule X", "lobule 10", "nodulus")),
-    Place("Hemispheric regions", "HEM", 1073, "0002245", "cerebellar hemisphere", ("cerebellar hemisphere",)),
+    Place("Cerebellar hemisphere", "HEM", 1073, "0002245", "cerebellar hemisphere", ("hemispheric regions",),
+          allen="Hemispheric regions"),
     Place("Simple lobule", "SIM", 1007, "0005350", "lobule simplex", ("lobulus simplex", "lobule simplex", "simplex")),
     Place("Ansiform lobule", "AN", 1017, "0005348", "ansiform lobule"),
     Place("Crus 1", "ANcr1", 1056, "0005976", "ansiform lobule crus I", ("crus I", "crus1")),
@@ -176,7 +184,7 @@ def _by_curie(ontology: str, number: str) -> Place | None:
 
 
 def _by_name(text: str) -> Place | None:
-    """Find a place by name whatever the case, or by acronym in the atlas's capitals; a side may stand before or after."""
+    """Find a place by name whatever the case, or by acronym in the atlas's capitals; a side may be named, too."""
     bare = re.sub(r"^(left|right|ipsilateral|contralateral)\s+|[\s,]+(left|right|l|r)$", "", text.strip(), flags=re.I)
     folded = re.sub(r"[\s_]+", " ", bare).casefold()
     for place in PLACES:

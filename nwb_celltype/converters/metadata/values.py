@@ -51,7 +51,7 @@ def shown(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, Mapping):
-        return f"keys {', '.join(str(k)[:20] for k in list(value)[:5] if isinstance(k, str))}" if value else "no keys"
+        return f"keys {', '.join(k[:20] for k in list(value)[:5] if isinstance(k, str))}" if value else "no keys"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     return f"a value of type {type(value).__name__}"
@@ -166,7 +166,8 @@ class Block:
 
     def path_of(self, key: str) -> str:
         """Path of a key, for messages."""
-        return f"{self.path}.{key}" if self.path else key
+        name = key if key.isprintable() and len(key) <= _LONGEST_SHOWN else shown(key)
+        return f"{self.path}.{name}" if self.path else name
 
     def block(self, key: str) -> Block:
         """Mapping under a key; an empty one where there is none."""
@@ -176,10 +177,10 @@ class Block:
         """Write down that a value is not what is wanted."""
         self.problems.add(self.path_of(key), found or f"found {shown(self.values.get(key))}", wanted, example)
 
-    def require(self, key: str, wanted: str, example: str) -> bool:
-        """Whether a required key is stated; if not, write it down."""
-        if key in self:
-            return True
+    def require(self, key: str, wanted: str, example: str, *, needed: bool = True) -> bool:
+        """Whether a key is stated; if it is not and is needed, write that down."""
+        if key in self or not needed:
+            return key in self
         found = "not filled in yet" if key in self.values else "missing"
         self.problems.add(self.path_of(key), found, wanted, example)
         return False

@@ -49,7 +49,7 @@ def write_alignment(nwbfile: Any, session: SourceSession) -> None:
     if module is None:
         module = nwbfile.create_processing_module(name="ecephys", description="Extracellular electrophysiology.")
     made = [VectorData(name=name, description=text, data=data) for name, (text, data) in columns.items()]
-    description = "How the clocks of all streams were aligned: spike times, pulses and traces are on one clock, that of the first."
+    description = "How the clocks of all streams were aligned; spikes, pulses and traces are on that of the first."
     module.add(DynamicTable(name=_TABLE, description=description, columns=made, colnames=list(columns)))
 
 
@@ -68,9 +68,9 @@ def alignment_sentences(session: SourceSession) -> tuple[str, ...]:
             said.append(f"Stream {clock.stream}: {_method(clock, clocks[0])}.")
             continue
         said.append(
-            f"Stream {clock.stream}: aligned to {fit.reference} by {fit.n_edges} sync edges ({fit.n_unmatched} unmatched), "
-            f"drift {fit.drift_ppm:.3f} ppm, residual median {fit.residual_us_median:.1f} and at most "
-            f"{fit.residual_us_max:.1f} microseconds."
+            f"Stream {clock.stream}: aligned to {fit.reference} by {fit.n_edges} sync edges "
+            f"({fit.n_unmatched} unmatched), drift {fit.drift_ppm:.3f} ppm, residual median "
+            f"{fit.residual_us_median:.1f} and at most {fit.residual_us_max:.1f} microseconds."
         )
     return tuple(said)
 

@@ -37,7 +37,7 @@ class Blocks(GenericDataChunkIterator):  # type: ignore[misc]
     Examples
     --------
     >>> squares = Blocks(lambda a, b: np.arange(a, b) ** 2, (10,), np.int64)
-    >>> squares[3], squares[-2:].tolist(), len(squares)
+    >>> int(squares[3]), squares[-2:].tolist(), len(squares)
     (9, [64, 81], 10)
     """
 

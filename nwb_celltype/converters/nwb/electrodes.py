@@ -13,6 +13,7 @@ from nwb_celltype.converters.records import Integer, Probe
 from nwb_celltype.errors import InputError
 
 _SAYS_NOTHING = frozenset({"", "unknown"})
+_ROOM: dict[str, Any] = {"f": np.float64, "i": np.int64, "b": np.bool_, "U": np.object_, "O": np.object_}
 
 
 def existing_rows(nwbfile: Any, probe: Probe) -> tuple[int | None, ...]:
@@ -40,9 +41,9 @@ def existing_rows(nwbfile: Any, probe: Probe) -> tuple[int | None, ...]:
     found = tuple(rows.get(name) for name in probe.channel_names)
     if n_of_probe and all(row is None for row in found):
         message = (
-            f"The file has {n_of_probe} electrodes of the probe {probe.name} already, but none is called like a channel "
-            f"of it ({', '.join(probe.channel_names[:3])}, ...), so they cannot be matched. Let this converter write "
-            "the electrodes, or name them alike in the column channel_name."
+            f"The file has {n_of_probe} electrodes of the probe {probe.name} already, but none is called like a "
+            f"channel of it ({', '.join(probe.channel_names[:3])}, ...), so they cannot be matched. Let this "
+            "converter write the electrodes, or name them alike in the column channel_name."
         )
         raise InputError(message)
     return found
@@ -105,7 +106,9 @@ def _extend(nwbfile: Any, columns: Mapping[str, TableColumn], known: Sequence[in
         if name in table.colnames:
             _fill(table[name].data, column, at, known)
         else:
-            values = np.full(len(table), blank(kind_of(column.values)), dtype=_room(column.values))
+            kind = kind_of(column.values)
+            kind = "f" if kind == "i" and len(set(at.tolist())) < len(table) else kind
+            values = np.full(len(table), blank(kind), dtype=_ROOM[kind])
             values[at] = column.values
             table.add_column(name=name, description=column.description, data=fit_values(values))
     return at
@@ -135,10 +138,6 @@ def _is_blank(value: Any) -> bool:
 
 def _cell(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _room(values: Any) -> Any:
-    return {"f": np.float64, "i": np.int64, "b": np.bool_}.get(kind_of(values), np.object_)
 
 
 def _blank_cell(column: Any) -> Any:

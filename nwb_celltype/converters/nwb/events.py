@@ -93,7 +93,7 @@ def _table(name: str, description: str, line: Pulses) -> Any:
     columns.append(
         VectorData(
             name="is_high_at_start",
-            description="Whether the line was high already when the recording began: the pulse began earlier than this.",
+            description="Whether the line was high already when the recording began, so that the pulse began earlier.",
             data=began_before,
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from nwb_celltype import __version__
@@ -56,13 +57,13 @@ def session_identifier(metadata: SessionMetadata) -> str:
     Examples
     --------
     >>> session_identifier(SessionMetadata({"session_id": "a"}, {"subject_id": "m1"}))
-    '3bb1f2a8-1f59-5bb1-8a35-5f1f2d0d3b0f'
+    'eb840e61-5c28-58a2-a70f-6c97b5ef0180'
     """
     start = metadata.nwbfile.get("session_start_time")
     parts = (
         str(metadata.subject.get("subject_id", "")),
         str(metadata.nwbfile.get("session_id", "")),
-        start.isoformat() if hasattr(start, "isoformat") else "",
+        start.isoformat() if isinstance(start, datetime) else "",
     )
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
 

@@ -77,8 +77,8 @@ def observed(recording: ProbeRecording, left_out: Intervals) -> tuple[Intervals 
     intervals = _without(float(start), float(stop), left_out)
     if len(intervals) == 0:
         message = (
-            f"The periods to be left out cover the whole recording of {recording.probe.name} ({start:g} to {stop:g} s); "
-            "correct leave_out under Optogenetics in the metadata."
+            f"The periods to be left out cover the whole recording of {recording.probe.name} "
+            f"({start:g} to {stop:g} s); correct leave_out under Optogenetics in the metadata."
         )
         raise InputError(message)
     return intervals, source

@@ -115,9 +115,15 @@ def _series(stimulus: StimulusMetadata, site: Any, pulses: Pulses, taken: Mappin
     blockers = blockers_text((stimulus,))
     return OptogeneticSeries(
         name=name,
-        description=(
-            f"Power of the light that the pulses in {stimulus.events} drove. Each value holds until the next time; before "
-            "the first there was no light." + (f" Synaptic blockers: {blockers}" if blockers else "")
+        description=" ".join(
+            filter(
+                None,
+                [
+                    f"Power of the light that the pulses in {stimulus.events} drove.",
+                    "Each value holds until the next time; before the first there was no light.",
+                    f"Synaptic blockers: {blockers}" if blockers else "",
+                ],
+            )
         ),
         comments=f"Power while a pulse lasted, as stated by the experimenter: {stimulus.power_mw:g} mW.",
         data=watts,

@@ -1,4 +1,4 @@
-"""What is written about the electrodes of each probe: the columns of the electrodes table, and a group for each shank."""
+"""What is written about the electrodes of each probe: columns of the electrodes table, and a group for each shank."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nwb_celltype.converters.metadata.regions import ChannelRegions, channel_regions
 from nwb_celltype.converters.metadata.records import SessionMetadata, Term
+from nwb_celltype.converters.metadata.regions import ChannelRegions, channel_regions
 from nwb_celltype.converters.metadata.terms import layer_terms as terms_of_layer
 from nwb_celltype.converters.nwb.columns import TableColumn, fit_name, says_nothing
 from nwb_celltype.converters.nwb.devices import probe_device
@@ -66,14 +66,15 @@ def write_probes(
     regions = tuple(channel_regions(metadata, recording.probe) for recording in recordings)
     known = [existing_rows(nwbfile, recording.probe) for recording in recordings]
     tables, groups = [], []
-    for recording, where, rows in zip(recordings, regions, known, strict=True):
-        own = _groups(nwbfile, recording.probe, where, metadata, rows)
+    for recording, where, found in zip(recordings, regions, known, strict=True):
+        own = _groups(nwbfile, recording.probe, where, metadata, found)
         groups.append(own)
         tables.append(_columns(recording, where, own))
-    rows = write_electrodes(nwbfile, tables, known)
     return tuple(
-        WrittenProbe(recording, where, own_rows, own_groups)
-        for recording, where, own_rows, own_groups in zip(recordings, regions, rows, groups, strict=True)
+        WrittenProbe(recording, where, rows, own)
+        for recording, where, rows, own in zip(
+            recordings, regions, write_electrodes(nwbfile, tables, known), groups, strict=True
+        )
     )
 
 

@@ -91,8 +91,8 @@ def _scale(traces: TraceSource, gain_uv: float | None) -> dict[str, Any]:
         gains = np.full(traces.n_channels, gain_uv)
     if gains is None:
         message = (
-            f"Nothing says how many microvolts one count of {traces.name} is; state gain_uv of its probe under Ecephys in "
-            "the metadata, or leave out the traces."
+            f"Nothing says how many microvolts one count of {traces.name} is; state gain_uv of its probe under Ecephys "
+            "in the metadata, or leave out the traces."
         )
         raise InputError(message)
     scale: dict[str, Any]

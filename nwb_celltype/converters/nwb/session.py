@@ -13,7 +13,6 @@ from nwb_celltype.converters.nwb.intervals import left_out_periods
 from nwb_celltype.converters.nwb.optogenetics import write_stimuli
 from nwb_celltype.converters.nwb.probes import write_probes
 from nwb_celltype.converters.nwb.series import write_traces
-from nwb_celltype.converters.nwb.terms import write_region_terms
 from nwb_celltype.converters.nwb.units import write_units
 from nwb_celltype.converters.records import LeftOut, SourceSession, UnitWaveforms
 from nwb_celltype.errors import UsageError
@@ -67,7 +66,6 @@ def add_session(
 
         session = first_seconds(session, stub_s)
     probes = write_probes(nwbfile, session.recordings, metadata) if session.recordings else ()
-    write_region_terms(nwbfile, probes)
     written, silent = write_events(nwbfile, session.pulses, metadata.events)
     unlit = write_stimuli(nwbfile, metadata, written)
     periods = left_out_periods(metadata.stimuli, written)

@@ -5,35 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from nwb_celltype.converters.metadata.records import Term
-from nwb_celltype.converters.nwb.probes import WrittenProbe, layer_terms
+
+_COLUMNS = {"location": "location_ontology_id", "layer": "layer_ontology_id"}
+_ALLEN = "https://purl.brain-bican.org/ontology/mbao/MBA_"
+_OBO = "http://purl.obolibrary.org/obo/"
 
 
 def write_species_term(nwbfile: Any, term: Term | None) -> None:
     """Say which term of the NCBI taxonomy the subject's species is."""
     if term is not None and nwbfile.subject is not None and nwbfile.subject.species:
-        _add(nwbfile, nwbfile.subject, "species", nwbfile.subject.species, term)
+        _add(nwbfile, nwbfile.subject, "species", nwbfile.subject.species, term.curie, term.uri)
 
 
-def write_region_terms(nwbfile: Any, probes: tuple[WrittenProbe, ...]) -> None:
-    """Say which terms the regions and layers of the electrodes are.
+def write_region_terms(nwbfile: Any) -> None:
+    """Say which terms the regions and layers of the electrodes are, from the identifiers in their own columns.
 
-    A file read from disk keeps the table that it has, because such a table cannot grow; the identifiers are in the
-    columns ``location_ontology_id`` and ``layer_ontology_id`` in every case.
+    This is done when a file is written to HDF5: hdmf-zarr cannot write a table of external resources of several rows. A
+    file read from disk keeps the table that it has, because such a table cannot grow.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
     """
-    if nwbfile.read_io is not None:
+    table = nwbfile.electrodes
+    if table is None or nwbfile.read_io is not None:
         return
-    seen: set[tuple[str, str, str]] = set()
-    for probe in probes:
-        regions = probe.regions
-        for location, layer, terms in zip(regions.location, regions.layer, regions.terms, strict=True):
-            of_layer = layer_terms(terms, layer)
-            for term in terms:
-                column, key = ("layer", layer) if term in of_layer else ("location", location)
-                if key and (column, key, term.curie) not in seen and column in nwbfile.electrodes.colnames:
-                    seen.add((column, key, term.curie))
-                    _add(nwbfile, nwbfile.electrodes, column, key, term)
+    for name, ids in _COLUMNS.items():
+        if name not in table.colnames or ids not in table.colnames:
+            continue
+        pairs = dict.fromkeys(zip(table[name].data, table[ids].data, strict=True))
+        for key, curies in pairs:
+            for curie in filter(None, str(curies).split(", ")):
+                _add(nwbfile, table, name, str(key), curie, uri_of(curie))
 
 
-def _add(nwbfile: Any, container: Any, attribute: str, key: str, term: Term) -> None:
+def uri_of(curie: str) -> str:
+    """Address of a term of the Allen atlas, or of an OBO ontology.
+
+    Examples
+    --------
+    >>> uri_of("UBERON:0002129")
+    'http://purl.obolibrary.org/obo/UBERON_0002129'
+    """
+    prefix, _, number = curie.partition(":")
+    return f"{_ALLEN}{number}" if prefix == "MBA" else f"{_OBO}{prefix}_{number}"
+
+
+def _add(nwbfile: Any, container: Any, attribute: str, key: str, curie: str, uri: str) -> None:
     resources = nwbfile.get_external_resources()
-    resources.add_ref(container=container, attribute=attribute, key=key, entity_id=term.curie, entity_uri=term.uri)
+    resources.add_ref(container=container, attribute=attribute, key=key, entity_id=curie, entity_uri=uri)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nwb_celltype.converters.nwb.columns import TableColumn, fit_name, kind_of, says_nothing, stack
 from nwb_celltype.converters.nwb.probes import UNKNOWN, WrittenProbe
 from nwb_celltype.converters.records import Integer, Sorting, UnitWaveforms
+from nwb_celltype.errors import InputError
 
 # columns of the units table that hold other things than one fact a unit
 _STRUCTURE = frozenset(
@@ -41,7 +42,20 @@ class ProbeUnits:
 
     @classmethod
     def of(cls, probe: WrittenProbe, sorting: Sorting, waveforms: UnitWaveforms | None) -> ProbeUnits:
-        """Units with the peak channel of the waveforms, else the sorter's."""
+        """Units with the peak channel of the waveforms, else the sorter's.
+
+        Raises
+        ------
+        InputError
+            If waveforms and units do not belong together.
+        """
+        n = len(sorting)
+        if waveforms is not None and {len(waveforms.mean), len(waveforms.channels)} != {n}:
+            message = (
+                f"{probe.recording.probe.name} has {n} units, but mean waveforms of {len(waveforms.mean)}; make them "
+                "from the same sorting."
+            )
+            raise InputError(message)
         peaks = np.full(len(sorting), -1, dtype=np.int64)
         if sorting.peak_channels is not None:
             peaks = np.asarray(sorting.peak_channels, dtype=np.int64)
@@ -114,8 +128,8 @@ def _facts(part: ProbeUnits, notes: list[str], several_probes: bool) -> dict[str
         columns["original_cluster_id"] = TableColumn(
             np.asarray(sorting.unit_ids, dtype=np.int64), "Id of the unit in the output of its probe's sorter."
         )
-    for name, column in {**_place(part), **_waveform_facts(part)}.items():
-        columns[name] = _first_stated(columns[name], column) if name in columns else column
+    for name, ours in {**_place(part), **_waveform_facts(part)}.items():
+        columns[name] = _first_stated(columns[name], ours) if name in columns else ours
     return columns
 
 

@@ -82,8 +82,8 @@ def stored_waveforms(
             given[i] = None
         elif abs(w.sampling_rate_hz / rate_hz - 1) > _SAME_RATE:
             notes.append(
-                f"The waveforms of {name} have {w.sampling_rate_hz:g} Hz, others {rate_hz:g} Hz, and NWB holds one rate; "
-                "they were left out."
+                f"The waveforms of {name} have {w.sampling_rate_hz:g} Hz, others {rate_hz:g} Hz, and NWB holds one "
+                "rate; they were left out."
             )
             given[i] = None
     present = [w for w in given if w is not None]

@@ -14,7 +14,7 @@ from nwb_celltype.converters.nwb.probes import WrittenProbe
 from nwb_celltype.converters.nwb.unit_facts import ProbeUnits, sources_text, unique_ids, unit_facts
 from nwb_celltype.converters.nwb.unit_waveforms import StoredWaveforms, stored_waveforms
 from nwb_celltype.converters.records import Integer, UnitWaveforms
-from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.errors import UsageError
 
 
 def write_units(
@@ -56,11 +56,10 @@ def write_units(
         return ("No units: the source holds no sorting, or an empty one.",)
     if nwbfile.units is not None:
         message = (
-            f"The file has a table of {len(nwbfile.units)} units already, and NWB holds one; leave out the other sorting "
-            "interface, or give all sortings of the session to one converter."
+            f"The file has a table of {len(nwbfile.units)} units already, and NWB holds one; leave out the other "
+            "sorting interface, or give all sortings of the session to one converter."
         )
         raise UsageError(message)
-    _require_matching(units)
     counts = [len(part.sorting) for part in units]
     names = [part.probe.recording.probe.name for part in units]
     stored = stored_waveforms([part.waveforms for part in units], counts, names)
@@ -94,17 +93,6 @@ def _table(units: tuple[ProbeUnits, ...], columns: list[Any], stored: StoredWave
         resolution=min(1.0 / part.sorting.sampling_rate_hz for part in units),
         **about,
     )
-
-
-def _require_matching(units: tuple[ProbeUnits, ...]) -> None:
-    for part in units:
-        n, waveforms = len(part.sorting), part.waveforms
-        if waveforms is not None and (len(waveforms.mean) != n or len(waveforms.channels) != n):
-            message = (
-                f"{part.probe.recording.probe.name} has {n} units, but mean waveforms of {len(waveforms.mean)}; "
-                "make them from the same sorting."
-            )
-            raise InputError(message)
 
 
 def _spike_times(units: tuple[ProbeUnits, ...]) -> list[Any]:
@@ -165,7 +153,7 @@ def _electrodes(nwbfile: Any, units: tuple[ProbeUnits, ...], stored: StoredWavef
             own = part.waveforms.channels if k == 0 else part.waveforms.channels[:, :k]
             only_peak = np.full_like(own, -1)
             only_peak[:, 0] = part.peaks
-            own = np.where((own >= 0).all(axis=1)[:, np.newaxis], own, only_peak)
+            own = np.where(np.all(own >= 0, axis=1, keepdims=True), own, only_peak)
         is_known = own >= 0
         counts.append(is_known.sum(axis=1))
         rows.append(part.probe.rows[own[is_known]])

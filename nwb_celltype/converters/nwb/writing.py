@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nwb_celltype.converters.nwb.blocks import Blocks, chunk_of_rows
+from nwb_celltype.converters.nwb.terms import write_region_terms
 
 _COMPRESSION_LEVEL = 4
 _SMALL_BYTES = 2**16
@@ -33,6 +34,7 @@ def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
     from pynwb import NWBHDF5IO
 
     path = Path(path)
+    write_region_terms(nwbfile)
     _compress(nwbfile)
     try:
         with warnings.catch_warnings():

@@ -31,6 +31,7 @@ from nwb_celltype.converters.phy.templates import (
 from nwb_celltype.converters.records import Column, Integer, LeftOut, Probe, Sorting, Templates
 from nwb_celltype.errors import InputError
 
+_CHANNEL_FILES = ("channel_map.npy", "channel_positions.npy", "templates.npy")
 _SORTER_NAMES: Mapping[Sorter, str] = {
     "kilosort4": "Kilosort 4",
     "kilosort": "Kilosort 2, 2.5 or 3",
@@ -151,13 +152,10 @@ def _shapes(
     notes: list[str],
 ) -> tuple[Integer | None, Templates | None, int]:
     """Peak channels, templates, and how many the folder has."""
-    try:
-        channels = read_channels(params)
-    except InputError as error:
-        if columns is None and probe is None and (params.folder / "templates.npy").is_file():
-            raise
-        notes.append(f"the channels of the units are not known: {error}")
+    if not any((params.folder / name).is_file() for name in _CHANNEL_FILES):
+        notes.append("the folder says nothing of channels, positions and templates; units have no peak channel")
         return None, None, 0
+    channels = read_channels(params)
     notes += channels.notes
     rows = probe_rows(channels, columns, notes)
     n_rows = len(channels) if columns is None else len(columns)
@@ -225,11 +223,11 @@ def _check_counts(cells: Mapping[str, Column], spikes: GroupedSpikes, notes: lis
     if stated is None or stated.values.dtype.kind not in "if":
         return
     counts = np.diff(spikes.offsets)
-    wrong = int(np.count_nonzero(np.isfinite(stated.values) & (stated.values != counts)))
+    wrong = int(np.count_nonzero(stated.values != counts))  # a blank is no count either
     if wrong:
         notes.append(
-            f"column n_spikes differs from the spikes that there are in {wrong} units: the table was saved before the "
-            "last change of the clusters"
+            f"column n_spikes is not the number of spikes that there are in {wrong} units: the table was saved before "
+            "the last change of the clusters, or spikes were left out"
         )
 
 

@@ -71,7 +71,7 @@ class Params:
         if any(file_name(path).startswith("temp_wh") for path in self.dat_paths):
             return None
         frame = self.n_channels_dat * self.dtype.itemsize
-        return sum(max(path.stat().st_size - self.offset, 0) // frame for path in self.raw_paths)
+        return sum(max(path.stat().st_size - self.offset, 0) // frame for path in self.raw_paths) or None
 
 
 def find_folder(path: str | Path) -> Path:

@@ -12,7 +12,7 @@ from nwb_celltype.converters.phy.channels import folder_probe, read_channels
 from nwb_celltype.converters.phy.folder import read_sorting
 from nwb_celltype.converters.phy.params import Params, read_params
 from nwb_celltype.converters.phy.raw_files import find_header
-from nwb_celltype.converters.records import ProbeRecording, SourceSession
+from nwb_celltype.converters.records import Float, Integer, ProbeRecording, SourceSession
 from nwb_celltype.converters.traces import BinaryTraces
 from nwb_celltype.errors import InputError
 
@@ -73,16 +73,8 @@ def _from_spikeglx(file: Path, params: Params, path: Path) -> SourceSession:
     from nwb_celltype.converters import spikeglx
 
     session = spikeglx.read_session(file, sorting=params.folder)
-    notes = [*session.notes, f"probe, gains and clock are those of {file.name}"]
-    for recording in session.recordings:
-        stated = params.sampling_rate_hz
-        if recording.sorting is not None and abs(recording.clock.sampling_rate_hz / stated - 1) > 1e-3:
-            message = (
-                f"{params.folder / 'params.py'} says sample_rate = {stated:g}, but {file.name} was recorded at "
-                f"{recording.clock.sampling_rate_hz:g} Hz. Correct the one that is wrong."
-            )
-            raise InputError(message)
-    return replace(session, kind="phy", paths=(path,), notes=tuple(notes))
+    note = f"probe, gains and clock are those of {file.name}"
+    return replace(session, kind="phy", paths=(path,), notes=(*session.notes, note))
 
 
 def _traces(params: Params, notes: list[str]) -> BinaryTraces | None:
@@ -105,18 +97,22 @@ def _traces(params: Params, notes: list[str]) -> BinaryTraces | None:
     if any(path.suffix in (".cbin", ".mda", ".h5", ".ncs", ".rhd") for path in params.raw_paths):
         notes.append(f"{names} is no flat binary file and cannot be read here; decompress or export it first")
         return None
-    parts = _spikeglx_parts(params, channels.columns, notes)
-    traces = BinaryTraces(
-        name="probe",
-        paths=params.raw_paths,
-        dtype=params.dtype,
-        n_file_channels=params.n_channels_dat,
-        columns=channels.columns,
-        sampling_rate_hz=params.sampling_rate_hz,
-        gains_uv=parts,
-        header_bytes=params.offset,
-    )
-    if parts is None:
+    gains = _gains(params, channels.columns, notes)
+    try:
+        traces = BinaryTraces(
+            name="probe",
+            paths=params.raw_paths,
+            dtype=params.dtype,
+            n_file_channels=params.n_channels_dat,
+            columns=channels.columns,
+            sampling_rate_hz=params.sampling_rate_hz,
+            gains_uv=gains,
+            header_bytes=params.offset,
+        )
+    except InputError as error:
+        notes.append(f"{names} is not used: {error}")
+        return None
+    if gains is None:
         notes.append(f"nothing beside {names} says how many microvolts one count is; state gain_uv in the metadata")
     if len(params.raw_paths) > 1:
         notes.append(f"{len(params.raw_paths)} files were sorted as one ({names}); gaps between them are not known")
@@ -124,20 +120,17 @@ def _traces(params: Params, notes: list[str]) -> BinaryTraces | None:
     return traces
 
 
-def _spikeglx_parts(params: Params, columns: np.ndarray, notes: list[str]) -> np.ndarray | None:
+def _gains(params: Params, columns: Integer, notes: list[str]) -> Float | None:
     """Gains of a recording in several SpikeGLX files, where all agree."""
     from nwb_celltype.converters import spikeglx
 
     if not all(path.suffix == ".bin" and path.with_suffix(".meta").is_file() for path in params.raw_paths):
         return None
-    gains = []
-    for path in params.raw_paths:
+    table = np.full((len(params.raw_paths), len(columns)), np.nan)
+    for row, path in enumerate(params.raw_paths):
         stream, _, _ = spikeglx.open_stream(path)
-        by_column = dict(
-            zip(stream.columns.tolist(), stream.gains_uv if stream.gains_uv is not None else [], strict=False)
-        )
-        gains.append([by_column.get(int(column), np.nan) for column in columns])
-    table = np.array(gains)
+        stated = {} if stream.gains_uv is None else dict(zip(stream.columns.tolist(), stream.gains_uv, strict=True))
+        table[row] = [stated.get(int(column), np.nan) for column in columns]
     if not np.isfinite(table).all() or bool(np.any(table != table[0])):
         notes.append("the headers of the recording's files do not agree about gains; none is used")
         return None

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.converters.records import Probe
+from nwb_celltype.converters.spikeglx.header import broken, channel_list
 from nwb_celltype.converters.spikeglx.imro import filterings, read_imro
 from nwb_celltype.converters.spikeglx.lattice import Lattice, lattice_of, part_of
-from nwb_celltype.converters.spikeglx.meta import Meta, broken, channel_list
+from nwb_celltype.converters.spikeglx.meta import Meta
 from nwb_celltype.errors import InputError
 
 Integer = NDArray[np.int64]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.converters.spikeglx.meta import Meta, broken
+from nwb_celltype.converters.spikeglx.header import broken
+from nwb_celltype.converters.spikeglx.meta import Meta
 
 Integer = NDArray[np.int64]
 Float = NDArray[np.float64]
@@ -68,8 +69,8 @@ def read_imro(meta: Meta) -> Imro | None:
 
     Examples
     --------
-    >>> read_imro(meta).ap_gains[:2]  # doctest: +SKIP
-    array([500., 500.])
+    >>> read_imro(meta).ap_gains  # doctest: +SKIP
+    array([500., 500., ...])
     """
     if "imroTbl" not in meta.values:
         return None

@@ -35,12 +35,12 @@ class Lattice:
     @property
     def n_columns(self) -> int:
         """Sites in a row of one shank."""
-        return self.x_um.shape[2]
+        return int(self.x_um.shape[2])
 
     @property
     def n_shanks(self) -> int:
         """Shanks of the probe."""
-        return self.x_um.shape[0]
+        return int(self.x_um.shape[0])
 
     def positions_um(self, shanks: Integer, columns: Integer, rows: Integer) -> Float:
         """Positions across and along the probe: (n, 2) array, micrometres."""

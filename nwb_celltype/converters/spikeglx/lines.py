@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nwb_celltype.converters.edges import LineEdges, line_edges, threshold_edges
 from nwb_celltype.converters.records import LeftOut
-from nwb_celltype.converters.spikeglx.meta import Meta, broken, channel_list
+from nwb_celltype.converters.spikeglx.header import broken, channel_list
+from nwb_celltype.converters.spikeglx.meta import Meta
 from nwb_celltype.converters.spikeglx.sparse import sparse_edges
 from nwb_celltype.converters.traces import BinaryTraces
 
@@ -129,12 +130,12 @@ def _words(meta: Meta) -> tuple[list[Word], list[LeftOut]]:
         by_word: dict[int, list[int]] = {}
         for line in _recorded_lines(meta):
             by_word.setdefault(line // _WORD_BITS, []).append(line % _WORD_BITS)
-        for number, bits in sorted(by_word.items()):
+        for number, places in sorted(by_word.items()):
             if number in digital:
-                words.append(Word(f"XD{number}", digital[number], tuple(sorted(set(bits)))))
+                words.append(Word(f"XD{number}", digital[number], tuple(sorted(set(places)))))
             else:
                 reason = "This digital word was acquired but not saved."
-                left_out.append(LeftOut(f"lines XD{number}.{min(bits)} to XD{number}.{max(bits)}", reason))
+                left_out.append(LeftOut(f"lines XD{number}.{min(places)} to XD{number}.{max(places)}", reason))
     return words, left_out
 
 

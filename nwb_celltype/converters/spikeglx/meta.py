@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.errors import InputError
+from nwb_celltype.converters.spikeglx import header
+from nwb_celltype.converters.spikeglx.header import broken
 
 Integer = NDArray[np.int64]
 Kind = Literal["ap", "lf", "nidq", "obx"]
@@ -151,11 +152,11 @@ class Meta:
 
     def integer(self, key: str) -> int:
         """Return an integer value; InputError when it is missing or none."""
-        return _integer(self.path, self.values, key)
+        return header.integer(self.path, self.values, key)
 
     def number(self, key: str) -> float:
         """Return a finite number; InputError when it is missing or none."""
-        return _number(self.path, self.values, key)
+        return header.number(self.path, self.values, key)
 
     def table(self, key: str) -> tuple[str, ...]:
         """Bracketed groups of a table, the header first; InputError when the table is missing or broken.
@@ -171,12 +172,6 @@ class Meta:
             shown = f"ends with {text[-30:]!r}" if text else "is missing or empty"
             raise broken(self.path, key, f"{shown}; it should be groups in round brackets")
         return groups
-
-
-def broken(path: Path, key: str, problem: str) -> InputError:
-    """Return the error for a header that cannot be used, naming file and key."""
-    message = f"{path}: {key} {problem}. Take the header from the original recording."
-    return InputError(message)
 
 
 def read_meta(path: Path | str) -> Meta:
@@ -215,23 +210,23 @@ def read_meta(path: Path | str) -> Meta:
     >>> folder.cleanup()
     """
     path = Path(path)
-    values = _values(path)
+    values = header.read_values(path)
     source = values.get("typeThis", "")
     if source not in TYPES:
         found = f"is {source!r}" if source else "is missing"
         raise broken(path, "typeThis", f"{found}; SpikeGLX writes imec, nidq or obx")
     counts = _counts(path, values, f"sns{_COUNTS[source]}", TYPES[source])
-    n_saved = _integer(path, values, "nSavedChans")
+    n_saved = header.integer(path, values, "nSavedChans")
     if n_saved < 1 or sum(counts.values()) != n_saved:
         raise broken(path, "nSavedChans", f"is {n_saved}, but sns{_COUNTS[source]} adds up to {sum(counts.values())}")
     acquired = _acquired(path, values, source, counts)
     saved = _saved(path, values, source, counts, acquired)
-    rate = _number(path, values, f"{_PREFIX[source]}SampRate")
+    rate = header.number(path, values, f"{_PREFIX[source]}SampRate")
     if rate <= 0:
         raise broken(path, f"{_PREFIX[source]}SampRate", f"is {rate:g}; it should be above 0 Hz")
     first_sample, notes = 0, []
     if "firstSample" in values:
-        first_sample = _integer(path, values, "firstSample")
+        first_sample = header.integer(path, values, "firstSample")
     else:
         notes.append(
             f"{path.name} has no firstSample (the header was never finished), so its first sample is taken as the "
@@ -247,64 +242,15 @@ def read_meta(path: Path | str) -> Meta:
         acquired_counts=acquired,
         saved_channels=saved,
         first_sample=first_sample,
-        n_bytes=_integer(path, values, "fileSizeBytes") if values.get("fileSizeBytes") else None,
+        n_bytes=header.integer(path, values, "fileSizeBytes") if values.get("fileSizeBytes") else None,
         created=_created(path, values),
         sync=_sync(path, values),
         notes=tuple(notes),
     )
 
 
-def _values(path: Path) -> dict[str, str]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror}); give the .meta file that SpikeGLX wrote beside the .bin."
-        raise InputError(message) from error
-    if not data.strip():
-        message = f"{path} is empty; take the header from the original recording."
-        raise InputError(message)
-    # Notes of the user may be in the code page of the acquisition computer; every key that matters is ASCII.
-    text = data.decode("utf-8-sig", errors="replace")
-    values: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        key, equals, value = line.partition("=")
-        key = key.strip().removeprefix("~")
-        if not equals or not re.fullmatch(r"\w[\w.\-]*", key):
-            message = f"{path}, line {number}: {line[:60]!r} is not key=value, so this is no complete SpikeGLX header."
-            raise InputError(message)
-        values[key] = value.strip()
-    return values
-
-
-def _required(path: Path, values: Mapping[str, str], key: str) -> str:
-    if not values.get(key):
-        raise broken(path, key, "is missing")
-    return values[key]
-
-
-def _integer(path: Path, values: Mapping[str, str], key: str) -> int:
-    text = _required(path, values, key)
-    try:
-        return int(text)
-    except ValueError as error:
-        raise broken(path, key, f"is {text[:40]!r}; it should be a whole number") from error
-
-
-def _number(path: Path, values: Mapping[str, str], key: str) -> float:
-    text = _required(path, values, key)
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise broken(path, key, f"is {text[:40]!r}; it should be a number") from error
-    if not np.isfinite(value):
-        raise broken(path, key, f"is {text!r}; it should be a finite number")
-    return value
-
-
 def _counts(path: Path, values: Mapping[str, str], key: str, types: tuple[str, ...]) -> dict[str, int]:
-    parts = _required(path, values, key).split(",")
+    parts = header.required(path, values, key).split(",")
     if len(parts) != len(types) or not all(part.strip().isdecimal() for part in parts):
         raise broken(path, key, f"is {values[key][:40]!r}; it should be {len(types)} numbers ({', '.join(types)})")
     return {name: int(part) for name, part in zip(types, parts, strict=True)}
@@ -325,36 +271,17 @@ def _range_of(channel_type: str, acquired: Mapping[str, int]) -> tuple[int, int]
     return first, first + acquired[channel_type]
 
 
-def channel_list(text: str) -> list[int]:
-    """Numbers of a list such as ``0:3,7``, ranges inclusive; ValueError when it is none.
-
-    Examples
-    --------
-    >>> channel_list("0,2:4,6:7")
-    [0, 2, 3, 4, 6, 7]
-    """
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, colon, last = part.partition(":")
-        start, stop = int(first), int(last if colon else first)
-        if start < 0 or stop < start:
-            message = f"{part!r} is no range of channels"
-            raise ValueError(message)
-        numbers.extend(range(start, stop + 1))
-    return numbers
-
-
 def _saved(
     path: Path, values: Mapping[str, str], source: str, counts: Mapping[str, int], acquired: Mapping[str, int]
 ) -> Integer:
     key = "snsSaveChanSubset"
-    text = _required(path, values, key)
+    text = header.required(path, values, key)
     if text == "all":
         # Types that the file leaves out altogether (LF in an AP file) are no contradiction of "all".
         numbers = [n for name, count in counts.items() if count for n in range(*_range_of(name, acquired))]
     else:
         try:
-            numbers = channel_list(text)
+            numbers = header.channel_list(text)
         except ValueError as error:
             raise broken(path, key, f"is {text[:40]!r}; it should be 'all' or a list such as 0:383,768") from error
     saved = np.asarray(numbers, dtype=np.int64)
@@ -393,16 +320,16 @@ def _created(path: Path, values: Mapping[str, str]) -> datetime | None:
 
 
 def _sync(path: Path, values: Mapping[str, str]) -> Sync:
-    period = _number(path, values, "syncSourcePeriod") if values.get("syncSourcePeriod") else 1.0
+    period = header.number(path, values, "syncSourcePeriod") if values.get("syncSourcePeriod") else 1.0
     if period <= 0:
         raise broken(path, "syncSourcePeriod", f"is {period:g}; it should be above 0 s")
     # Phase 3A chose one of 16 digital lines; later probes always use bit 6.
-    bit = _integer(path, values, "syncImChan") % 16 if values.get("syncImChan") else _SYNC_BIT
+    bit = header.integer(path, values, "syncImChan") % 16 if values.get("syncImChan") else _SYNC_BIT
     return Sync(
-        source=_integer(path, values, "syncSourceIdx") if values.get("syncSourceIdx") else None,
+        source=header.integer(path, values, "syncSourceIdx") if values.get("syncSourceIdx") else None,
         period_s=period,
         status_bit=bit,
-        ni_channel=_integer(path, values, "syncNiChan") if values.get("syncNiChan") else None,
+        ni_channel=header.integer(path, values, "syncNiChan") if values.get("syncNiChan") else None,
         is_ni_analog=values.get("syncNiChanType", "0") == "1",
-        ni_threshold_v=_number(path, values, "syncNiThresh") if values.get("syncNiThresh") else 1.1,
+        ni_threshold_v=header.number(path, values, "syncNiThresh") if values.get("syncNiThresh") else 1.1,
     )

@@ -13,7 +13,8 @@ from nwb_celltype.errors import InputError
 
 _DEPTH = 4  # folders below the one given: a parent of runs, run, probe, and one to spare
 _SUFFIXES = (".meta", ".bin", ".cbin")
-_STREAM = r"(?P<device>imec\d*|nidq|obx\d*)(?:\.(?P<band>ap|lf))?"
+# A OneBox names its stream twice: run_g0_t0.obx0.obx.bin.
+_STREAM = r"(?P<device>imec\d*|nidq|obx\d*)(?:\.(?:ap|lf|obx))?"
 _NAME = re.compile(rf"(?P<run>.+)_g(?P<gate>\d+)_t(?P<trigger>\d+|cat)(?:\.exported)?\.{_STREAM}", re.IGNORECASE)
 _LOOSE_NAME = re.compile(rf"(?P<run>.+?)(?:[._]g\d+)?\.{_STREAM}", re.IGNORECASE)
 
@@ -112,6 +113,10 @@ def find_run(path: Path | str) -> Run:
     --------
     >>> [stream.name for stream in find_run("mouse7_g0").streams]  # doctest: +SKIP
     ['imec0.ap', 'imec0.lf', 'nidq']
+    >>> find_run("no_such_run")
+    Traceback (most recent call last):
+        ...
+    nwb_celltype.errors.InputError: no_such_run does not exist; give the folder of a SpikeGLX run, or one of its .bin files.
     """
     path = Path(path)
     if not path.exists():
@@ -219,13 +224,15 @@ def _streams_under(folder: Path) -> Iterator[StreamFiles]:
 def _streams_in(folder: Path) -> list[StreamFiles]:
     files = sorted(entry for entry in folder.iterdir() if entry.suffix in _SUFFIXES and not entry.name.startswith("."))
     stems = dict.fromkeys(entry.with_suffix("") for entry in files)
-    metas = {entry.with_suffix("") for entry in files if entry.suffix == ".meta"}
-    # A .bin whose name is not SpikeGLX's and that has no header belongs to something else, such as a sorter.
-    return [_stream_of(stem.with_name(stem.name + ".bin")) for stem in stems if stem in metas or _is_named(stem)]
+    return [_stream_of(stem.with_name(stem.name + ".bin")) for stem in stems if _is_stream(stem)]
 
 
-def _is_named(stem: Path) -> bool:
-    return _NAME.fullmatch(stem.name) is not None
+def _is_stream(stem: Path) -> bool:
+    """Whether files of this name are SpikeGLX's: other programs write ``.bin`` and ``.meta`` files too."""
+    if _NAME.fullmatch(stem.name):
+        return True
+    path = stem.with_name(stem.name + ".meta")
+    return path.is_file() and re.search(rb"^typeThis=", path.read_bytes(), re.MULTILINE) is not None
 
 
 def _stream_of(path: Path) -> StreamFiles:
@@ -260,8 +267,8 @@ def _stream_of(path: Path) -> StreamFiles:
 
 def _match(names: Iterable[str]) -> re.Match[str] | None:
     """Names on disk go before the one in the header: people rename recordings to tell them apart."""
-    for pattern in (_NAME, _LOOSE_NAME):
-        for name in names:
+    for name in names:
+        for pattern in (_NAME, _LOOSE_NAME):
             found = pattern.fullmatch(name)
             if found:
                 return found

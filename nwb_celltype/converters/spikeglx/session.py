@@ -99,7 +99,11 @@ def read_session(path: Path | str, *, sorting: Path | Sequence[Path] | None = No
             left_out += own_left_out
             notes += own_notes
     if not any(recording.traces or recording.lfp or recording.sorting for recording in recordings):
-        message = f"{run.folder} holds headers, but neither a .bin file nor a sorting; there is nothing to convert."
+        missing = ", ".join(stream.meta.with_suffix(".bin").name for stream in run.streams if stream.data is None)
+        message = (
+            f"{run.folder} holds headers alone, neither traces nor a sorting, so there is nothing to convert; put "
+            f"{missing} beside its .meta file, or a sorting folder into the run."
+        )
         raise InputError(message)
     streams = [stream for device in devices for stream in device.streams]
     left_out += tuple(
@@ -141,19 +145,16 @@ def _clocks(devices: Sequence[_Device]) -> tuple[Mapping[str, Clock], list[str]]
     clocks: dict[str, Clock] = {}
     notes: list[str] = []
     reference = devices[0].streams[0]
-    reference_clock = _ap_clock(devices[0])
-    reference_clock = _on_same_device(reference_clock, reference)
-    for device in devices:
+    # The AP band counts for the first probe, for it is what sorters count: its seconds must be exact.
+    base = devices[0].band("ap") or reference
+    for stream in devices[0].streams:
+        clocks[stream.name] = _on_same_device(base.nominal(), stream)
+    for device in devices[1:]:
         first = device.streams[0]
-        clock = reference_clock if first is reference else _aligned(first, reference, reference_clock, notes)
+        clock = _aligned(first, reference, clocks[reference.name], notes)
         for stream in device.streams:
-            clocks[stream.name] = clock if stream is first else _on_same_device(clock, stream)
+            clocks[stream.name] = _on_same_device(clock, stream)
     return clocks, notes
-
-
-def _ap_clock(device: _Device) -> Clock:
-    """Nominal clock of the stream that was sorted: the AP band where there is one, for it is what everybody counts."""
-    return (device.band("ap") or device.streams[0]).nominal()
 
 
 def _on_same_device(clock: Clock, stream: _Stream) -> Clock:
@@ -229,7 +230,7 @@ def _recording(
     recording = ProbeRecording(
         probe=probe,
         clock=clock,
-        sorting=None if folder is None else _sorting(folder, main, probe, clock, traces, notes),
+        sorting=None if folder is None else _sorting(folder, main, probe, clock, traces),
         traces=traces,
         lfp=lfp,
         lfp_clock=None if lfp is None or lf is None else clocks[lf.name],
@@ -253,27 +254,21 @@ def _lfp(lf: _Stream | None, main: _Stream) -> tuple[BinaryTraces | None, tuple[
     return electrode_traces(lf.files, lf.meta, order), ()
 
 
-def _sorting(
-    folder: Path, main: _Stream, probe: Probe, clock: Clock, traces: BinaryTraces | None, notes: list[str]
-) -> Sorting:
+def _sorting(folder: Path, main: _Stream, probe: Probe, clock: Clock, traces: BinaryTraces | None) -> Sorting:
     from nwb_celltype.converters.phy import read_sorting
 
-    columns = main.meta.columns_of(main.meta.kind.upper())
-    sorting = read_sorting(folder, columns=columns, probe=probe)
+    sorting = read_sorting(
+        folder,
+        columns=main.meta.columns_of(main.meta.kind.upper()),
+        probe=probe,
+        n_samples=None if traces is None else traces.n_samples,
+    )
     if abs(sorting.sampling_rate_hz / clock.sampling_rate_hz - 1) > _RATE_TOLERANCE:
         message = (
             f"{folder} was sorted at {sorting.sampling_rate_hz:g} Hz, but {main.files.device} was recorded at "
             f"{clock.sampling_rate_hz:g} Hz; give the sorting of this recording."
         )
         raise InputError(message)
-    if traces is not None:
-        n_late = int(np.count_nonzero(sorting.spike_samples >= traces.n_samples))
-        if n_late:
-            notes.append(
-                f"{n_late} of {len(sorting.spike_samples)} spikes of {folder} come after the end of "
-                f"{traces.paths[0].name} ({traces.n_samples} samples): the file is not complete, or the sorting is of "
-                "another recording."
-            )
     return sorting
 
 

@@ -61,8 +61,8 @@ def match_sortings(run: Run, sorting: Path | Sequence[Path] | None) -> tuple[Map
     for device, choices in found.items():
         if len(choices) > 1:
             message = (
-                f"{device} has {len(choices)} sortings: {', '.join(map(str, choices))}. Give the folder of the one that "
-                "should be converted."
+                f"{device} has {len(choices)} sortings: {', '.join(map(str, choices))}. Give the folder of the one "
+                "that should be converted."
             )
             raise UsageError(message)
     return {device: choices[0] for device, choices in found.items()}, tuple(left_out)

@@ -20,6 +20,7 @@ from nwb_celltype.converters.metadata.records import (
     StimulusMetadata,
     Term,
 )
+from nwb_celltype.converters.nwb import add_session, new_nwbfile, write_nwbfile
 from nwb_celltype.converters.records import (
     Column,
     LeftOut,
@@ -270,3 +271,23 @@ def stimulus(**more: Any) -> StimulusMetadata:
 def all_waveforms(source: SourceSession, **more: Any) -> tuple[UnitWaveforms | None, ...]:
     """Waveforms of every recording that has units."""
     return tuple(None if r.sorting is None else waveforms(r.sorting, r.probe, **more) for r in source.recordings)
+
+
+def write(
+    path: Path,
+    source: SourceSession,
+    meta: SessionMetadata | None = None,
+    *,
+    given: tuple[UnitWaveforms | None, ...] | None = None,
+    unit: str = "microvolts",
+    raw: bool = False,
+    stub_s: float | None = None,
+) -> Path:
+    """Write a session as the converters do."""
+    meta = meta or metadata()
+    nwbfile = new_nwbfile(meta, source)
+    add_session(
+        nwbfile, source, meta, all_waveforms(source, unit=unit) if given is None else given, raw=raw, stub_s=stub_s
+    )
+    write_nwbfile(nwbfile, path)
+    return path

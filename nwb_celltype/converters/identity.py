@@ -1,0 +1,266 @@
+"""What is known of the units' identity at conversion: labels found or given, responses to light, pauses.
+
+Each source of labels becomes a run of its own in the finished file. A rule proposes; only the user's own table is
+called ground truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nwb_celltype.annotation import Annotation
+from nwb_celltype.converters.assembly import Options
+from nwb_celltype.converters.metadata import SessionMetadata, StimulusMetadata
+from nwb_celltype.converters.records import Float, Integer, PriorLabels, ProbeRecording, SourceSession, UnitWaveforms
+from nwb_celltype.converters.views import select_spikes
+from nwb_celltype.errors import UsageError
+from nwb_celltype.evidence import (
+    EvokedWaveforms,
+    OptotagWindows,
+    Stimulation,
+    cs_ss_pairs,
+    identified,
+    join_evidence,
+    purkinje_cells,
+    spike_groups,
+)
+from nwb_celltype.label_table import LabelRow
+from nwb_celltype.labelling import annotate_from_table
+from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
+from nwb_celltype.quality import is_cerebellar_cortex
+from nwb_celltype.runs import Method
+from nwb_celltype.taxonomy import CEREBELLUM, Taxonomy
+from nwb_celltype.units import Units, read_units
+
+_ENOUGH_SPIKES = 20
+_C4_CLASSES = ("PkC_ss", "PkC_cs", "MLI", "GoC", "MFB")
+
+
+def add_runs(
+    path: Path,
+    session: SourceSession,
+    metadata: SessionMetadata,
+    waveforms: Sequence[UnitWaveforms | None],
+    *,
+    labels: str | Path | None = None,
+    by: str | None = None,
+    options: Options | None = None,
+) -> list[str]:
+    """Write every run that the conversion itself can make into a finished NWB file.
+
+    Parameters
+    ----------
+    path : Path
+        File that was written from `session`; it is changed.
+    session : SourceSession
+        Prepared.
+    metadata : SessionMetadata
+    waveforms : sequence of UnitWaveforms or None
+        One for each recording.
+    labels : path, optional
+        The user's own labels.
+    by : str, optional
+        Whose they are.
+    options : Options, optional
+
+    Returns
+    -------
+    list of str
+        Names of the runs.
+
+    Raises
+    ------
+    InputError, UsageError
+        If the user's table cannot be used.
+    """
+    if not any(r.sorting is not None and len(r.sorting) for r in session.recordings):
+        return []
+    with read_units(path) as units:
+        found = _annotations(units, session, metadata, waveforms, labels, by, options or Options())
+        place = Place(
+            "", units.session.units_path, units.session.units_object_id, units.session.identifier,
+            np.array(units.unit_ids), path.name,
+        )  # fmt: skip
+    names = []
+    for annotation in found:
+        name = free_run_name(path, annotation.run_name)
+        graft(path, annotation, replace(place, name=name))
+        names.append(name)
+    return names
+
+
+def _annotations(
+    units: Units,
+    session: SourceSession,
+    metadata: SessionMetadata,
+    waveforms: Sequence[UnitWaveforms | None],
+    labels: str | Path | None,
+    by: str | None,
+    options: Options,
+) -> list[Annotation]:
+    found = list(_prior_runs(units, session))
+    rules = []
+    stimulations = stimulations_of(session, metadata.stimuli, metadata)
+    if any(each.tags for each in stimulations):
+        evoked = list(evoked_waveforms(units, session, waveforms, stimulations, options))
+        rules.append(identified(units, stimulations, waveforms=evoked, start_s=_start_s(session)))
+    if any(is_cerebellar_cortex(str(region)) is not False for region in units.region):
+        pairs = cs_ss_pairs(units)
+        if pairs:
+            rules.append(purkinje_cells(units, pairs))
+    if labels is not None:
+        own = annotate_from_table(units, labels, source_type="ground_truth", by=by)
+        for rule in rules:
+            own = join_evidence(own, rule)
+        found.append(own)
+    return [*found, *rules]
+
+
+def _start_s(session: SourceSession) -> float:
+    return float(session.recordings[0].clock.seconds(np.zeros(1))[0])
+
+
+def stimulations_of(
+    session: SourceSession, stimuli: Sequence[StimulusMetadata], metadata: SessionMetadata
+) -> list[Stimulation]:
+    """Pulses of each stimulus that the metadata describe, by the events table they were named as."""
+    found = []
+    for stimulus in stimuli:
+        for line in session.pulses:
+            event = metadata.events.get(line.name)
+            if event is None or not event.keep or event.name != stimulus.events or not len(line):
+                continue
+            found.append(
+                Stimulation(
+                    stimulus.events, line.onsets_s, line.durations_s, tags=stimulus.tags, blockers=stimulus.blockers
+                )
+            )
+    return found
+
+
+def evoked_waveforms(
+    units: Units,
+    session: SourceSession,
+    waveforms: Sequence[UnitWaveforms | None],
+    stimulations: Sequence[Stimulation],
+    options: Options,
+) -> Iterator[EvokedWaveforms]:
+    """Mean waveforms of evoked and of spontaneous spikes on each unit's peak channel, from raw where there is raw."""
+    first_row = 0
+    for recording, stored in zip(session.recordings, waveforms, strict=True):
+        n = 0 if recording.sorting is None else len(recording.sorting)
+        if recording.traces is not None and stored is not None and n:
+            rows = np.arange(first_row, first_row + n)
+            for stimulation in stimulations:
+                yield from _evoked_on(recording, stored, units, rows, stimulation, stimulations, options)
+        first_row += n
+
+
+def _evoked_on(
+    recording: ProbeRecording,
+    stored: UnitWaveforms,
+    units: Units,
+    rows: Integer,
+    stimulation: Stimulation,
+    stimulations: Sequence[Stimulation],
+    options: Options,
+) -> Iterator[EvokedWaveforms]:
+    sorting = recording.sorting
+    if sorting is None:
+        return
+    is_evoked = np.zeros(len(sorting.spike_samples), dtype=bool)
+    is_spontaneous = np.zeros_like(is_evoked)
+    others = [each for each in stimulations if each is not stimulation]
+    for k, row in enumerate(rows):
+        groups = spike_groups(units.spike_times[int(row)], stimulation, OptotagWindows(), others=others)
+        if min(len(groups.evoked), len(groups.spontaneous)) < _ENOUGH_SPIKES:
+            continue
+        is_evoked[sorting.offsets[k] + groups.evoked] = True
+        is_spontaneous[sorting.offsets[k] + groups.spontaneous] = True
+    if not is_evoked.any():
+        return
+    evoked = _on_peak(recording, stored, is_evoked, options)
+    spontaneous = _on_peak(recording, stored, is_spontaneous, options)
+    for k, row in enumerate(rows):
+        if np.isfinite(evoked[k]).all() and np.isfinite(spontaneous[k]).all():
+            yield EvokedWaveforms(int(units.unit_ids[row]), stimulation.name, evoked[k], spontaneous[k])
+
+
+def _on_peak(recording: ProbeRecording, stored: UnitWaveforms, keep: np.ndarray, options: Options) -> Float:
+    """Mean of chosen spikes on the channel where the unit peaks over all its spikes; NaN rows where there are none."""
+    from nwb_celltype.converters.waveforms import mean_waveforms
+
+    if recording.sorting is None or recording.traces is None:
+        message = "Evoked waveforms need units and traces."
+        raise UsageError(message)
+    some = mean_waveforms(
+        select_spikes(recording.sorting, keep),
+        recording.traces,
+        recording.probe,
+        n_channels=options.n_channels,
+        max_spikes=options.max_spikes,
+        seed=options.seed,
+    )
+    peaks = np.full((len(recording.sorting), some.mean.shape[1]), np.nan)
+    for k, peak in enumerate(stored.peak_channels):
+        at = np.flatnonzero(some.channels[k] == peak)
+        if len(at):
+            peaks[k] = some.mean[k, :, at[0]]
+    return peaks
+
+
+def _prior_runs(units: Units, session: SourceSession) -> Iterator[Annotation]:
+    """Labels that another program left beside the sorting."""
+    first_row = 0
+    for recording in session.recordings:
+        if recording.sorting is None:
+            continue
+        for prior in recording.sorting.prior_labels:
+            yield _prior_run(units, prior, units.unit_ids[first_row + prior.unit_rows])
+        first_row += len(recording.sorting)
+
+
+def _prior_run(units: Units, prior: PriorLabels, unit_ids: Integer) -> Annotation:
+    rows = [
+        LabelRow(line, int(unit_id), label, None, "", "", "", {})
+        for line, (unit_id, label) in enumerate(zip(unit_ids, prior.labels, strict=True), start=1)
+    ]
+    base = annotate_from_table(units, rows, source_type="expert", run_name=f"{prior.source_type}_found_beside_sorting")
+    if prior.source_type == "expert" or prior.confidence is None:
+        return replace(base, description=f"Cell types found in {prior.source}.")
+    fields = {
+        "software": prior.software,
+        "software_version": prior.software_version,
+        "confidence_definition": prior.confidence_definition,
+        "parameters": {
+            "found_in": prior.source,
+            "probability": "the program kept the largest probability only; the rest is spread evenly over the others",
+        },
+    }
+    known = set(base.cell_type[~base.is_abstained]) <= set(_C4_CLASSES)
+    classes = base.taxonomy.subset(_C4_CLASSES) if known and base.taxonomy is CEREBELLUM else base.taxonomy
+    return replace(
+        base,
+        taxonomy=classes,
+        method=Method("classifier", {key: value for key, value in fields.items() if value}),
+        description=f"Cell types that {prior.software or 'another program'} left in {prior.source}.",
+        run_name="c4_found_beside_sorting" if prior.software.startswith("C4") else base.run_name,
+        confidence=prior.confidence.astype(np.float32),
+        probability=_spread(base, classes, prior.confidence),
+    )
+
+
+def _spread(base: Annotation, classes: Taxonomy, confidence: Float) -> np.ndarray:
+    """Give the label the probability that was kept, and the others equal shares of the rest."""
+    labels = list(classes.labels)
+    probability = np.repeat(((1 - confidence) / max(len(labels) - 1, 1))[:, None], len(labels), axis=1)
+    for k, label in enumerate(base.cell_type):
+        if label in labels:
+            probability[k, labels.index(label)] = confidence[k]
+        else:
+            probability[k] = np.nan
+    return probability.astype(np.float32)
