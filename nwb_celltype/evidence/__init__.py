@@ -6,6 +6,7 @@ propose, and only a person's own table of labels can say so.
 
 from __future__ import annotations
 
+from nwb_celltype.evidence.cell_pairs import purkinje_cells
 from nwb_celltype.evidence.complex_spikes import Pair, cs_ss_pairs
 from nwb_celltype.evidence.joined_labels import join_evidence
 from nwb_celltype.evidence.left_out import observed_before, observed_outside, observed_without
@@ -19,7 +20,6 @@ from nwb_celltype.evidence.optotag import (
 from nwb_celltype.evidence.optotag_rule import OptotagRule, OptotagVerdict, UnitResponse
 from nwb_celltype.evidence.pauses import PauseRule, PauseStatistics, pause_statistics
 from nwb_celltype.evidence.pulses import OptotagWindows, PulseSet, Stimulation
-from nwb_celltype.evidence.purkinje_cells import purkinje_cells
 from nwb_celltype.evidence.salt import SaltResult, latency_test
 from nwb_celltype.evidence.tagged_units import (
     EvokedWaveforms,

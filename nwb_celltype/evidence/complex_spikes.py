@@ -106,15 +106,14 @@ def cs_ss_pairs(
         gain[place] = found[k][3].depth
         at[place] = k
     chosen = [at[place] for place in zip(*linear_sum_assignment(gain, maximize=True), strict=True) if place in at]
-    pairs = _without_double_roles(sorted(chosen, key=lambda k: (-found[k][3].depth, found[k][:2])), found)
+    kept = _without_double_roles(sorted(chosen, key=lambda k: (-found[k][3].depth, found[k][:2])), found)
     ids = units.unit_ids
-    return [
-        Pair(
-            int(ids[i]), int(ids[j]), f"purkinje_ss{ids[j]}_cs{ids[i]}", statistics, float(adjusted[k]),
-            len(found), distance,
-        )
-        for k, (i, j, distance, statistics) in sorted(((k, found[k]) for k in pairs), key=lambda item: item[1][:2])
-    ]  # fmt: skip
+    pairs = []
+    for k in kept:
+        i, j, distance, statistics = found[k]
+        cell_id = f"purkinje_ss{ids[j]}_cs{ids[i]}"
+        pairs.append(Pair(int(ids[i]), int(ids[j]), cell_id, statistics, float(adjusted[k]), len(found), distance))
+    return sorted(pairs, key=lambda pair: pair.cs_unit_id)
 
 
 def adjusted_p_values(p: Float) -> Float:

@@ -19,7 +19,7 @@ from nwb_celltype.converters import convert
 
 from .simulation import SimulatedSession, metadata_of, simulate_session
 from .simulation_spikeglx import GAIN_UV, N_CHANNELS, NI_RATE_HZ, NOISE_UV, REFERENCE, positions_um
-from .simulation_units import N_BEFORE, RATE_HZ
+from .simulation_units import LATENCY_S, N_BEFORE, RATE_HZ
 
 MS_BEFORE, MS_AFTER = 1.5, 2.5
 CORTEX = "Cerebellar cortex"
@@ -59,7 +59,9 @@ def converted(kind: str, source: Any, out: Path, *, leaves_out: bool = False, **
     for stimulus in metadata["Optogenetics"]:
         stimulus["leave_out"] = leaves_out
     if kind != "spikeglx":
-        del metadata["Events"], metadata["Optogenetics"]
+        metadata = {key: metadata[key] for key in ("NWBFile", "Subject")} | (
+            {"Ecephys": metadata["Ecephys"]} if hasattr(source, "channel_ids") else {}
+        )
     done = convert(kind, source, metadata=metadata, out=out, inspect=False, **options)
     assert done.file is not None
     return done.file
@@ -213,6 +215,31 @@ def test_optogenetics_leaves_out_what_it_should(session: SimulatedSession) -> No
         assert float(intervals.max()) == pytest.approx(end, abs=0.001)
 
 
+def run_called(file: Read, word: str) -> nct.Run:
+    return next(run for run in nct.read_runs(file.path) if word in run.name)
+
+
+def test_the_tagged_units_are_found_with_their_latency(file: Read, session: SimulatedSession) -> None:
+    run = run_called(file, "optotag")
+    assert run.method.source_type == "rule"
+    found = {int(unit) for unit, label in zip(run.unit_ids, run.cell_type, strict=True) if label == "MLI"}
+    assert found == set(session.clusters.ids[session.units.is_tagged].tolist())
+    assert run.evidence is not None
+    latencies = [each[0]["latency_ms"] for unit, each in zip(run.unit_ids, run.evidence, strict=True) if unit in found]
+    np.testing.assert_allclose(latencies, 1e3 * LATENCY_S, atol=0.3)
+
+
+def test_simple_and_complex_spikes_of_one_cell_are_one_cell(file: Read, session: SimulatedSession) -> None:
+    run = run_called(file, "purkinje")
+    assert run.cell_id is not None
+    cells: dict[str, set[int]] = {}
+    for unit, cell in zip(run.unit_ids.tolist(), run.cell_id.tolist(), strict=True):
+        if cell:
+            cells.setdefault(cell, set()).add(unit)
+    expected = [{int(unit) for unit in session.clusters.ids[list(pair)]} for pair in session.units.pairs]
+    assert sorted(map(sorted, cells.values())) == sorted(map(sorted, expected))
+
+
 def test_raw_traces_are_the_bytes_of_the_file(session: SimulatedSession) -> None:
     path = converted("spikeglx", session.run, session.folder / "raw.nwb", raw=True, stub_s=1.0)
     with pynwb.NWBHDF5IO(path, "r") as io:
@@ -262,6 +289,17 @@ def test_neuroconv_reads_it(file: Read, tmp_path: Path) -> None:
         configuration = helpers.get_existing_backend_configuration(nwbfile=file.nwb)
     assert "units/spike_times/data" in configuration.dataset_configurations
     assert configuration.dataset_configurations["units/waveform_mean/data"].full_shape[2] == 16
+
+
+def test_a_sorting_alone_converts(analyzer: Any, session: SimulatedSession) -> None:
+    """Without a recording there are no electrodes and no waveforms, but the units are all there."""
+    si = pytest.importorskip("spikeinterface.core")
+    trains = {int(unit): analyzer.sorting.get_unit_spike_train(unit) for unit in analyzer.unit_ids[:5]}
+    path = converted("spikeinterface", si.NumpySorting.from_unit_dict([trains], RATE_HZ), session.folder / "alone.nwb")
+    with nct.read_units(path) as units:
+        assert units.unit_ids.tolist() == sorted(trains)
+        for row, unit in enumerate(units.unit_ids.tolist()):
+            np.testing.assert_array_equal(units.spike_times[row], trains[unit] / RATE_HZ)
 
 
 def labels_of(annotation: nct.Annotation) -> dict[int, tuple[str, str]]:

@@ -225,40 +225,42 @@ def planted(
 
 @pytest.fixture(scope="module")
 def drifting() -> tuple[Probe, np.ndarray, np.ndarray]:
-    """A unit that stays at 300 um for 70 % of 20 s and then sits at 340 um."""
+    """A unit that stays at 300 um for 70 % of 10 s and then sits at 340 um."""
     probe = make_probe(64)
-    spikes = np.arange(400, 599_000, 600)
-    depths = np.where(spikes < 0.7 * 600_000, 300.0, 340.0)
-    return probe, spikes, planted(probe, 600_000, spikes, depths)
+    spikes = np.arange(400, 299_500, 300)
+    depths = np.where(spikes < 0.7 * 300_000, 300.0, 340.0)
+    return probe, spikes, planted(probe, 300_000, spikes, depths)
+
+
+@pytest.fixture(scope="module")
+def drifting_traces(drifting, tmp_path_factory) -> BinaryTraces:
+    return make_traces(tmp_path_factory.mktemp("drifting"), drifting[2], gains_uv=np.ones(64))
 
 
 @pytest.mark.parametrize("hint", [None, 30, 0])
-def test_drift_is_found_and_kept_out_of_the_mean(tmp_path, drifting, hint):
-    probe, spikes, counts = drifting
+def test_drift_is_found_and_kept_out_of_the_mean(drifting, drifting_traces, hint):
+    probe, spikes, _ = drifting
     sorting = make_sorting([spikes], peaks=None if hint is None else [hint])
-    source = make_traces(tmp_path, counts, gains_uv=np.ones(64))
-    waveforms = mean_waveforms(sorting, source, probe)
+    waveforms = mean_waveforms(sorting, drifting_traces, probe)
     assert waveforms.drift_um[0] == pytest.approx(40, abs=3)
     assert waveforms.peak_channels.tolist() == [30]  # at 300 um, in the column of x = 0
     assert waveforms.channels[0, 0] == 30
     assert waveforms.n_spikes_used.tolist() == [350]  # 7 blocks of 50
-    alone = mean_waveforms(make_sorting([spikes[spikes < 400_000]]), source, probe)
+    alone = mean_waveforms(make_sorting([spikes[spikes < 200_000]]), drifting_traces, probe)
     assert np.abs(waveforms.mean - alone.mean).max() < 3
     assert waveforms.mean[0].min() == pytest.approx(-150 * np.exp(-((8 / 45) ** 2)), rel=0.02)
 
 
-def test_few_spikes_are_all_used_though_the_unit_moved(tmp_path, drifting):
-    probe, spikes, counts = drifting
-    waveforms = mean_waveforms(
-        make_sorting([spikes]), make_traces(tmp_path, counts, gains_uv=np.ones(64)), probe, max_spikes=40
-    )
+def test_few_spikes_are_all_used_though_the_unit_moved(drifting, drifting_traces):
+    probe, spikes, _ = drifting
+    waveforms = mean_waveforms(make_sorting([spikes]), drifting_traces, probe, max_spikes=40)
     assert waveforms.n_spikes_used.tolist() == [40]
 
 
 def test_a_unit_that_stays_loses_no_spikes_to_noise(tmp_path):
     """Between two rows, so that noise decides which channel is larger."""
-    probe, spikes = make_probe(64), np.arange(400, 599_000, 600)
-    counts = planted(probe, 600_000, spikes, np.full(len(spikes), 310.0), uv=60.0, noise_uv=15.0)
+    probe, spikes = make_probe(64), np.arange(400, 299_500, 300)
+    counts = planted(probe, 300_000, spikes, np.full(len(spikes), 310.0), uv=60.0, noise_uv=15.0)
     waveforms = mean_waveforms(make_sorting([spikes]), make_traces(tmp_path, counts, gains_uv=np.ones(64)), probe)
     assert waveforms.n_spikes_used.tolist() == [500]
     assert waveforms.peak_channels[0] in (30, 32)
@@ -282,13 +284,13 @@ def test_the_sorters_channel_guides_where_two_units_fire_together(tmp_path):
     assert waveforms.peak_channels.tolist() == [10, 130, 130]
 
 
-def test_reference_channels_are_neither_peak_nor_neighbour(tmp_path, drifting):
-    _probe, spikes, counts = drifting
+def test_reference_channels_are_neither_peak_nor_neighbour(drifting, drifting_traces):
+    _, spikes, _ = drifting
     is_reference = np.zeros(64, dtype=bool)
     is_reference[[30, 31]] = True
     marked = make_probe(64, is_reference=is_reference)
-    source = make_traces(tmp_path, counts, gains_uv=np.ones(64))
-    waveforms = mean_waveforms(make_sorting([spikes[spikes < 400_000]], peaks=[30]), source, marked, n_channels=200)
+    sorting = make_sorting([spikes[spikes < 200_000]], peaks=[30])
+    waveforms = mean_waveforms(sorting, drifting_traces, marked, n_channels=200)
     assert waveforms.channels.shape == (1, 62)
     assert not np.isin([30, 31], waveforms.channels).any()
     assert waveforms.peak_channels[0] in (28, 32)
@@ -310,10 +312,10 @@ def test_channels_of_unknown_place_go_by_row():
     assert nearest_channels(make_probe(6, positions_um=positions), 3, 6).tolist() == [3, 4, 1, 5, 0, 2]
 
 
-def test_unknown_positions_give_waveforms_and_no_drift(tmp_path, drifting):
-    _, spikes, counts = drifting
+def test_unknown_positions_give_waveforms_and_no_drift(drifting, drifting_traces):
+    _, spikes, _ = drifting
     probe = make_probe(64, positions_um=np.full((64, 2), np.nan))
-    waveforms = mean_waveforms(make_sorting([spikes]), make_traces(tmp_path, counts, gains_uv=np.ones(64)), probe)
+    waveforms = mean_waveforms(make_sorting([spikes]), drifting_traces, probe)
     assert waveforms.peak_channels.tolist() == [30]
     assert waveforms.channels[0, :3].tolist() == [30, 29, 31]
     assert np.isnan(waveforms.drift_um[0])
@@ -332,9 +334,9 @@ def test_spikes_are_spread_over_time_not_over_spikes():
     assert (np.diff(some.samples) > 0).all()
 
 
-def test_the_seed_and_the_unit_decide_and_nothing_else(tmp_path, drifting):
-    probe, spikes, counts = drifting
-    source = make_traces(tmp_path, counts)
+def test_the_seed_and_the_unit_decide_and_nothing_else(drifting, drifting_traces):
+    probe, spikes, _ = drifting
+    source = drifting_traces
     options: dict[str, Any] = {"max_spikes": 60}
     both = make_sorting([spikes, spikes[::2]])
     first, again = (mean_waveforms(both, source, probe, **options) for _ in range(2))
@@ -344,7 +346,9 @@ def test_the_seed_and_the_unit_decide_and_nothing_else(tmp_path, drifting):
     np.testing.assert_array_equal(first.mean[1], second_alone.mean[0])
     other = mean_waveforms(both, source, probe, seed=1, **options)
     assert (first.mean != other.mean).any()
-    assert spread_spikes(spikes, 600_000, n_before=45, n_after=75, max_spikes=9, seed=(2**63, 5)).n_usable == 998
+    assert spread_spikes(spikes, 300_000, n_before=45, n_after=75, max_spikes=9, seed=(2**63, 5)).n_usable == len(
+        spikes
+    )
 
 
 def test_high_pass_equals_filtering_the_whole_recording(tmp_path, noise, trains):

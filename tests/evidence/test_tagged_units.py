@@ -64,7 +64,7 @@ def run_on(
         ({"onset_artefact": 0.5}, "spikes lie right at the onset of 50% of pulses"),
     ],
 )
-def test_each_limit_is_kept(changes: dict[str, float], why: str) -> None:
+def test_each_limit_is_kept(changes: dict[str, Any], why: str) -> None:
     assert judged(GOOD) == ""
     assert why in judged(replace(GOOD, **changes))
 

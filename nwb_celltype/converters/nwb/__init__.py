@@ -2,6 +2,6 @@
 
 from nwb_celltype.converters.nwb.file import describe, new_nwbfile, session_identifier
 from nwb_celltype.converters.nwb.session import add_session
-from nwb_celltype.converters.nwb.writing import write_nwbfile
+from nwb_celltype.converters.nwb.writing import compress, write_nwbfile
 
-__all__ = ["add_session", "describe", "new_nwbfile", "session_identifier", "write_nwbfile"]
+__all__ = ["add_session", "compress", "describe", "new_nwbfile", "session_identifier", "write_nwbfile"]

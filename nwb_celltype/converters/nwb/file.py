@@ -69,10 +69,25 @@ def session_identifier(metadata: SessionMetadata) -> str:
 
 
 def describe(nwbfile: Any, sentences: Sequence[str]) -> None:
-    """Add sentences about how the data came about to ``data_collection``; what is there stays first."""
-    said = nwbfile.fields.get("data_collection") or ""
-    fresh = [sentence for sentence in dict.fromkeys(sentences) if sentence and sentence not in said]
-    if fresh:
-        # pynwb lets a field be set only once through its property
-        nwbfile.fields["data_collection"] = "\n".join(filter(None, [said, *fresh]))
-        nwbfile.set_modified()
+    """Add sentences about how the data came about to ``data_collection``, after what is there.
+
+    A text that is on disk already cannot grow: the sentences go to ``notes`` then, and where that is taken too, to a
+    text ``conversion_notes`` in the scratch space.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+    sentences : sequence of str
+    """
+    fresh = list(dict.fromkeys(filter(None, sentences)))
+    for name in ("data_collection", "notes"):
+        said = nwbfile.fields.get(name)
+        if said is not None and nwbfile.read_io is not None:
+            continue
+        lines = [sentence for sentence in fresh if sentence not in (said or "")]
+        if lines:
+            # pynwb lets a field be set only once through its property
+            nwbfile.fields[name] = "\n".join(filter(None, [said, *lines]))
+            nwbfile.set_modified()
+        return
+    nwbfile.add_scratch("\n".join(fresh), name="conversion_notes", description="How the data came about.")

@@ -35,7 +35,7 @@ def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
 
     path = Path(path)
     write_region_terms(nwbfile)
-    _compress(nwbfile)
+    compress(nwbfile)
     try:
         with warnings.catch_warnings():
             # a file is written under another name first, which need not end in .nwb
@@ -48,8 +48,15 @@ def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
         raise
 
 
-def _compress(nwbfile: Any) -> None:
-    """Wrap large data that nobody has wrapped yet, so that HDF5 stores it in compressed chunks."""
+def compress(nwbfile: Any) -> None:
+    """Wrap large data that nobody has wrapped yet, so that HDF5 stores it in compressed chunks.
+
+    `write_nwbfile` does so; whoever adds to a file on disk calls it before writing.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+    """
     from hdmf.backends.hdf5.h5_utils import H5DataIO  # type: ignore[import-untyped,unused-ignore]
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries

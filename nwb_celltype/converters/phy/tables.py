@@ -12,6 +12,7 @@ from pathlib import Path
 from nwb_celltype.converters.phy.descriptions import column_name
 
 _SHOWN = 5
+_HEADER_BYTES = 2**16
 _SUFFIXES = (".tsv", ".csv")
 # C4 writes one column a file; its files are known by their names.
 _C4_FILES = ("predicted_cell_type", "pred_probability", "confidence_ratio", "model_votes")
@@ -67,6 +68,8 @@ def read_cluster_tables(folder: Path) -> ClusterTables:
 
 def _read_file(path: Path, notes: list[str]) -> tuple[list[RawColumn], list[int]]:
     is_cluster_file = path.name.startswith("cluster")
+    if not is_cluster_file and not _names_clusters(path):
+        return [], []  # a table of something else: events, positions of an animal
     text = _text(path, notes)
     delimiter = _delimiter(text)
     try:
@@ -87,6 +90,11 @@ def _read_file(path: Path, notes: list[str]) -> tuple[list[RawColumn], list[int]
         return [], []
     columns = _columns(path, header, key, notes, "," if delimiter == ";" else ".")
     return list(columns.values()), _fill(path, columns, rows[1:], key, len(header), notes)
+
+
+def _names_clusters(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"cluster_id" in file.read(_HEADER_BYTES).replace(b"\x00", b"").lower()
 
 
 def _text(path: Path, notes: list[str]) -> str:

@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 # Channels wired to an internal reference site, by type; phase 3A as its own headers mark them.
-_REFERENCES = {0: (191,), 1020: (191,), 1030: (191,), 21: (127,), 24: (127,)}
+_REFERENCES = {0: (191,), 1020: (191,), 1030: (191,), 1300: (191,), 21: (127,), 24: (127,)}
 _REFERENCES_3A = (36, 75, 112, 151, 188, 227, 264, 303, 340, 379)
 _FAMILIES = {
     0: "Neuropixels 1.0 probe",

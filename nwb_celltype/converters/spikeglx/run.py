@@ -113,10 +113,6 @@ def find_run(path: Path | str) -> Run:
     --------
     >>> [stream.name for stream in find_run("mouse7_g0").streams]  # doctest: +SKIP
     ['imec0.ap', 'imec0.lf', 'nidq']
-    >>> find_run("no_such_run")
-    Traceback (most recent call last):
-        ...
-    nwb_celltype.errors.InputError: no_such_run does not exist; give the folder of a SpikeGLX run, or one of its .bin files.
     """
     path = Path(path)
     if not path.exists():

@@ -137,5 +137,11 @@ def test_schema_goes_into_neuroconv() -> None:
 
     Draft7Validator.check_schema(merged)
     assert {"Layers", "Optogenetics", "DeviceModels"} <= set(merged["properties"])
-    whole = given(**{"Devices": {"laser": {"name": "laser"}}, "Ecephys.UnitProperties": [{"name": "a"}]})
+    whole = given(
+        **{
+            "Devices": {"laser": {"name": "laser"}},
+            "Subject.species": "Mus musculus",
+            "Ecephys.UnitProperties": [{"name": "a"}],
+        }
+    )
     assert list(Draft7Validator(merged).iter_errors(whole)) == []

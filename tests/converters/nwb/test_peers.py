@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, NWBFile
 
-from nwb_celltype.converters.nwb import add_session, new_nwbfile, write_nwbfile
+from nwb_celltype.converters.nwb import add_session, compress, new_nwbfile, write_nwbfile
 from nwb_celltype.converters.records import SourceSession
 from nwb_celltype.errors import InputError
+from nwb_celltype.nwb_io.validation import validator_messages
 
 from . import sessions
 from .sessions import write
@@ -174,13 +175,19 @@ def test_another_probe_of_the_same_name_is_refused(source: SourceSession) -> Non
 
 
 def test_a_file_on_disk_can_be_added_to(tmp_path: Path, source: SourceSession) -> None:
-    write_nwbfile(_begun_by_neuroconv(source), tmp_path / "a.nwb")
+    begun = _begun_by_neuroconv(source)
+    begun.data_collection = "Typed by hand."
+    write_nwbfile(begun, tmp_path / "a.nwb")
     with NWBHDF5IO(tmp_path / "a.nwb", "r+") as io:
         nwbfile: Any = io.read()
         add_session(nwbfile, source, sessions.metadata(), sessions.all_waveforms(source))
+        compress(nwbfile)
         io.write(nwbfile)
     with h5py.File(tmp_path / "a.nwb") as file:
         assert len(file["general/extracellular_ephys/electrodes/id"]) == 24
         assert set(file["general/extracellular_ephys/electrodes/location"].asstr()[:]) == {"Cerebellar cortex"}
         assert file["units/id"][:].tolist() == [3, 0, 17]
-        assert "Session clock" in file["general/data_collection"].asstr()[()]
+        assert file["units/spike_times"].compression == "gzip"
+        assert file["general/data_collection"].asstr()[()] == "Typed by hand."
+        assert "Session clock" in file["general/notes"].asstr()[()]
+    assert validator_messages(tmp_path / "a.nwb") == []

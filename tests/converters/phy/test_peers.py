@@ -45,19 +45,23 @@ def test_clusters_that_spikeinterface_drops_are_kept(tmp_path: Path) -> None:
     assert ours.columns["quality"].values.tolist() == [*groups.values(), "unsorted", "unsorted", "unsorted"]
 
 
-def test_a_real_export_to_phy(tmp_path: Path) -> None:
+def test_a_real_export_to_phy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import spikeinterface.core as si
     from spikeinterface.exporters import export_to_phy
+    from spikeinterface.postprocessing import template_similarity
+
+    # the exporter's similarity of templates compiles for a minute with numba; nothing here needs it
+    in_numpy = template_similarity._compute_similarity_matrix_numpy
+    monkeypatch.setattr(template_similarity, "_compute_similarity_matrix", in_numpy)
 
     recording, sorting = si.generate_ground_truth_recording(
         num_channels=16, num_units=5, durations=[6.0], seed=0, generate_sorting_kwargs={"firing_rates": 20.0}
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numpy and pandas, inside the exporter
+        warnings.simplefilter("error")
         analyzer = si.create_sorting_analyzer(sorting, recording, sparse=True, return_in_uV=True, verbose=False)
         analyzer.compute(["random_spikes", "templates", "noise_levels"])
         analyzer.compute("quality_metrics", metric_names=["snr", "presence_ratio"])
-        analyzer.compute("template_similarity", method="cosine")  # the default one compiles for a minute
         export_to_phy(
             analyzer,
             tmp_path / "phy",

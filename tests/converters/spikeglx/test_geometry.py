@@ -10,6 +10,7 @@ import pytest
 from nwb_celltype.converters.records import Probe
 from nwb_celltype.converters.spikeglx import read_meta
 from nwb_celltype.converters.spikeglx.geometry import read_probe
+from nwb_celltype.converters.spikeglx.lattice import lattice_of
 from nwb_celltype.errors import InputError
 
 from .synthetic import lf_header, ni_header, np1_header, np2_header, write_meta
@@ -42,6 +43,22 @@ def test_banks_move_the_channels_along_the_shank(tmp_path: Path) -> None:
     probe = probe_of(tmp_path, np1_header(imroTbl=table))
     assert probe.columns["electrode_number"].tolist() == [0, 385, 2, 387, 4, 389, 6, 391]
     assert probe.positions_um[1].tolist() == [59, 192 * 20]
+
+
+@pytest.mark.parametrize(
+    "part", ["NP1000", "NP1015", "NP1032", "NP1100", "NP1121", "NP1122", "NP1300", "NP2003", "NP2013", "NP3020"]
+)
+def test_the_grid_of_a_part_is_that_of_the_catalogue(part: str) -> None:
+    from probeinterface.neuropixels_tools import build_neuropixels_probe
+
+    lattice = lattice_of(part)
+    assert lattice is not None
+    sites = np.asarray(build_neuropixels_probe(part).contact_positions)
+    numbers = np.arange(len(sites)) % (len(sites) // lattice.n_shanks)
+    shanks = np.arange(len(sites)) // (len(sites) // lattice.n_shanks)
+    ours = lattice.positions_um(shanks, numbers % lattice.n_columns, numbers // lattice.n_columns)
+    np.testing.assert_allclose(np.ptp(ours - sites, axis=0), 0, atol=1e-9)
+    assert ours[0, 0] > 0
 
 
 def test_phase_3a_option_4_has_banks_of_276(tmp_path: Path) -> None:
