@@ -104,6 +104,11 @@ def ours_raw(task: Task) -> Callable[[], object]:
 
 def neuroconv_phy(task: Task, *, compress: bool = True) -> Callable[[], object]:
     from neuroconv.datainterfaces import PhySortingInterface
+    from neuroconv.tools.nwb_helpers import (
+        configure_and_write_nwbfile,
+        get_default_backend_configuration,
+        make_nwbfile_from_metadata,
+    )
 
     def run() -> None:
         interface = PhySortingInterface(folder_path=task.source)
@@ -111,13 +116,12 @@ def neuroconv_phy(task: Task, *, compress: bool = True) -> Callable[[], object]:
         if compress:
             interface.run_conversion(nwbfile_path=task.out, metadata=metadata, overwrite=True)
             return
-        nwbfile = interface.create_nwbfile(metadata=metadata)
-        configuration = interface.get_default_backend_configuration(nwbfile, backend="hdf5")
+        nwbfile = make_nwbfile_from_metadata(metadata)
+        interface.add_to_nwbfile(nwbfile, metadata)
+        configuration = get_default_backend_configuration(nwbfile, backend="hdf5")
         for dataset in configuration.dataset_configurations.values():
             dataset.compression_method = None
-        interface.run_conversion(
-            nwbfile_path=task.out, nwbfile=nwbfile, backend_configuration=configuration, overwrite=True
-        )
+        configure_and_write_nwbfile(nwbfile, nwbfile_path=task.out, backend_configuration=configuration)
 
     return run
 

@@ -31,7 +31,7 @@ _SPECIES = {
     "human": re.compile(r"\b(homo sapiens|h\. ?sapiens|humans?)\b|(taxon|txid)[_: ]*9606\b"),
     "macaque": re.compile(
         r"\b(macaca|m\. ?(mulatta|fascicularis|nemestrina|fuscata)|macaques?|rhesus|cynomolgus)\b"
-        r"|(taxon|txid)[_: ]*(9541|9544|9545|9548)\b"
+        r"|(taxon|txid)[_: ]*(9541|9542|9544|9545|9548)\b"
     ),
 }
 # These contain the name of a species that they are not.

@@ -44,6 +44,14 @@ class LinePlan:
 
 
 @dataclass(frozen=True)
+class StreamPlan:
+    """One stream beside the probes' own: how its clock was aligned."""
+
+    stream: str
+    clock: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that will be written, and everything that will not.
 
@@ -53,6 +61,8 @@ class Plan:
         Where to.
     kind : str
     probes : tuple of ProbePlan
+    streams : tuple of StreamPlan
+        Streams that are not a probe's traces.
     lines : tuple of LinePlan
     left_out : tuple of LeftOut
     notes : tuple of str
@@ -64,6 +74,7 @@ class Plan:
     file: str
     kind: str
     probes: tuple[ProbePlan, ...]
+    streams: tuple[StreamPlan, ...]
     lines: tuple[LinePlan, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
@@ -101,6 +112,7 @@ def plan_of(session: SourceSession, metadata: SessionMetadata, options: Options,
         file=file,
         kind=session.kind,
         probes=tuple(_probe_plan(recording, options) for recording in session.recordings),
+        streams=tuple(StreamPlan(clock.stream, clock_text(clock)) for clock in session.clocks),
         lines=tuple(_line_plan(pulses, metadata) for pulses in session.pulses),
         left_out=tuple(dict.fromkeys(left_out)),
         notes=tuple(dict.fromkeys(notes)),
@@ -186,9 +198,12 @@ def _lines_of(plan: Plan) -> list[str]:
     lines = [f"{plan.kind} -> {plan.file}"]
     for probe in plan.probes:
         lines += _probe_lines(probe)
+    lines += [f"{each.stream}\n  {'clock':<10}{each.clock}" for each in plan.streams]
     if plan.lines:
         lines.append("digital lines")
-        lines += [_line_text(line) for line in plan.lines]
+        lines += [_line_text(line) for line in plan.lines if line.n_pulses]
+        silent = [line.line for line in plan.lines if not line.n_pulses]
+        lines += [f"  {len(silent)} silent: {_runs_of(silent)}"] if silent else []
     if plan.left_out:
         lines.append(f"left out ({len(plan.left_out)})")
         lines += [f"  {each.what}: {each.reason}" for each in plan.left_out]
@@ -225,11 +240,22 @@ def _units_text(probe: ProbePlan) -> str:
 
 
 def _line_text(line: LinePlan) -> str:
-    if not line.n_pulses:
-        return f"  {line.line:<14}silent"
     length = "" if line.median_duration_ms is None else f", {line.median_duration_ms:.3g} ms each"
     fate = f"events table {line.events!r}" if line.events else "not written: name it under Events"
     return f"  {line.line:<14}{line.n_pulses:,} pulses{length}; {fate}"
+
+
+def _runs_of(names: list[str]) -> str:
+    """Shorten ``a.1, a.2, a.3`` to ``a.1 to a.3``."""
+    runs: list[list[str]] = []
+    for name in names:
+        stem, _, number = name.rpartition(".")
+        last_stem, _, last = runs[-1][-1].rpartition(".") if runs else ("", "", "")
+        if runs and stem == last_stem and number.isdigit() and last.isdigit() and int(number) == int(last) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def summary(plan: Plan) -> Mapping[str, int]:

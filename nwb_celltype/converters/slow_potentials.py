@@ -9,7 +9,8 @@ from nwb_celltype.converters.records import TraceSource
 _N_STRETCHES = 12
 _STRETCH_S = 0.2
 _MEAN_S = 0.005
-_N_SLOW_CHANNELS = 32
+_MIN_MEANS = 20
+_MAX_CHANNELS = 32
 _HIGH_PASS_HZ = 300.0
 
 
@@ -26,7 +27,7 @@ def suggest_high_pass(traces: TraceSource) -> float | None:
     Returns
     -------
     float or None
-        Hertz.
+        Hertz. None too for a recording of less than 0.1 s, too short to tell.
 
     Raises
     ------
@@ -56,9 +57,9 @@ def suggest_high_pass(traces: TraceSource) -> float | None:
     """
     n_mean = max(1, round(_MEAN_S * traces.sampling_rate_hz))
     n_means = min(round(_STRETCH_S / _MEAN_S), traces.n_samples // n_mean)
-    if n_means < 2:
+    if n_means < _MIN_MEANS:
         return None
-    channels = np.unique(np.linspace(0, traces.n_channels - 1, _N_SLOW_CHANNELS).round().astype(np.int64))
+    channels = np.unique(np.linspace(0, traces.n_channels - 1, _MAX_CHANNELS).round().astype(np.int64))
     slow, fast = np.zeros(len(channels)), np.zeros(len(channels))
     for start in np.unique(np.linspace(0, traces.n_samples - n_means * n_mean, _N_STRETCHES).astype(np.int64)):
         counts = traces.read(int(start), int(start) + n_means * n_mean, channels).astype(np.float64)

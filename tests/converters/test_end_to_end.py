@@ -230,7 +230,7 @@ def test_the_tagged_units_are_found_with_their_latency(file: Read, session: Simu
 
 
 def test_simple_and_complex_spikes_of_one_cell_are_one_cell(file: Read, session: SimulatedSession) -> None:
-    run = run_called(file, "purkinje")
+    run = run_called(file, "cs_ss_pause")
     assert run.cell_id is not None
     cells: dict[str, set[int]] = {}
     for unit, cell in zip(run.unit_ids.tolist(), run.cell_id.tolist(), strict=True):

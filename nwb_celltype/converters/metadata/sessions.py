@@ -40,7 +40,13 @@ def check_session(block: Block, source: SourceSession | None, *, complete: bool 
     values: dict[str, Any] = {}
     start = "session_start_time"
     if block.require(start, _WITH_ZONE, f"{start}: {_example(start)}", needed=complete):
-        values["session_start_time"] = start_time(block, source)
+        moment = as_moment(block.values[start])
+        if not complete and isinstance(moment, datetime) and moment.utcoffset() is None:
+            # The file exists, and whoever began it gave it a start; NeuroConv's own interfaces state it without a zone.
+            block.problems.note(f"{block.path_of(start)}: {moment.isoformat()} has no time zone and is not used.")
+            values[start] = None
+        else:
+            values[start] = start_time(block, source)
     for key in ("session_description", "session_id"):
         block.require(key, NWBFILE_FIELDS[key].description, f"{key}: {_example(key)}", needed=complete)
     for key, field in NWBFILE_FIELDS.items():

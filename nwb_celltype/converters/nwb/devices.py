@@ -37,7 +37,7 @@ def probe_device(nwbfile: Any, probe: Probe, stated: DeviceMetadata | None) -> A
         if is_probe(device, probe, serial):
             return device
     about = DeviceMetadata(
-        description=stated.description or probe.description,
+        description=stated.description or probe.description or f"Probe with {len(probe)} electrodes.",
         manufacturer=stated.manufacturer or probe.manufacturer,
         model=stated.model or probe.model,
         model_number=stated.model_number,

@@ -79,7 +79,7 @@ def describe(nwbfile: Any, sentences: Sequence[str]) -> None:
     nwbfile : pynwb.NWBFile
     sentences : sequence of str
     """
-    fresh = list(dict.fromkeys(filter(None, sentences)))
+    fresh = list(dict.fromkeys(_with_stop(sentence) for sentence in sentences if sentence.strip()))
     for name in ("data_collection", "notes"):
         said = nwbfile.fields.get(name)
         if said is not None and nwbfile.read_io is not None:
@@ -91,3 +91,8 @@ def describe(nwbfile: Any, sentences: Sequence[str]) -> None:
             nwbfile.set_modified()
         return
     nwbfile.add_scratch("\n".join(fresh), name="conversion_notes", description="How the data came about.")
+
+
+def _with_stop(sentence: str) -> str:
+    sentence = sentence.strip()
+    return sentence if sentence.endswith((".", "!", "?", ":")) else f"{sentence}."

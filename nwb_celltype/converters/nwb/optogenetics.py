@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def blockers_text(stimuli: tuple[StimulusMetadata, ...]) -> str:
 def _site(nwbfile: Any, stimulus: StimulusMetadata, device: DeviceMetadata | None) -> Any:
     name = stimulus.site_name.replace("/", "_")
     lights = stimulus.device.replace("/", "_")
-    source = nwbfile.devices.get(lights) or add_device(nwbfile, stimulus.device, device or DeviceMetadata())
+    source = nwbfile.devices.get(lights) or _light(nwbfile, stimulus, device or DeviceMetadata())
     known = nwbfile.ogen_sites.get(name)
     if known is not None:
         if (known.location, float(known.excitation_lambda)) != (stimulus.location, float(stimulus.wavelength_nm)):
@@ -97,6 +98,11 @@ def _site(nwbfile: Any, stimulus: StimulusMetadata, device: DeviceMetadata | Non
         excitation_lambda=float(stimulus.wavelength_nm),
         location=stimulus.location,
     )
+
+
+def _light(nwbfile: Any, stimulus: StimulusMetadata, about: DeviceMetadata) -> Any:
+    text = about.description or f"Light source, {stimulus.wavelength_nm:g} nm."
+    return add_device(nwbfile, stimulus.device, replace(about, description=text))
 
 
 def _opsin(stimulus: StimulusMetadata) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,14 @@ class ProbeUnits:
         if waveforms is not None:
             peaks = np.where(waveforms.peak_channels >= 0, waveforms.peak_channels, peaks)
         return cls(probe, sorting, waveforms, peaks)
+
+    def without_waveforms(self) -> ProbeUnits:
+        """Return the same units, with the word that their waveforms could not be stored."""
+        if self.waveforms is None:
+            return self
+        said = ("left out, because NWB holds one unit of measure and one rate for all units",) * len(self.sorting)
+        none = np.zeros(len(self.sorting), dtype=np.int64)
+        return replace(self, waveforms=replace(self.waveforms, source=said, n_spikes_used=none))
 
 
 def unique_ids(units: tuple[ProbeUnits, ...]) -> Integer:

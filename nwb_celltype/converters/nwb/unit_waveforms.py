@@ -27,8 +27,8 @@ class StoredWaveforms:
     unit : {'volts', 'a.u.'}
     ms_before : float
         From the first sample to the spike time.
-    is_stored : tuple of bool
-        For each recording, whether its waveforms are in.
+    is_left_out : tuple of bool
+        For each recording, whether it has waveforms that do not fit beside those of the others.
     n_channels : int
         k.
     notes : tuple of str
@@ -40,7 +40,7 @@ class StoredWaveforms:
     rate_hz: float
     unit: str
     ms_before: float
-    is_stored: tuple[bool, ...]
+    is_left_out: tuple[bool, ...]
     n_channels: int
     notes: tuple[str, ...]
 
@@ -73,19 +73,19 @@ def stored_waveforms(
         return None
     unit = "microvolts" if any(w.unit == "microvolts" for w in present) else "a.u."
     rate_hz = next(w.sampling_rate_hz for w in present if w.unit == unit)
-    notes = []
+    notes, is_left_out = [], [False] * len(given)
     for i, (w, name) in enumerate(zip(given, names, strict=True)):
         if w is None:
             continue
         if w.unit != unit:
             notes.append(f"The waveforms of {name} are in arbitrary units and were left out beside others in volts.")
-            given[i] = None
+            given[i], is_left_out[i] = None, True
         elif abs(w.sampling_rate_hz / rate_hz - 1) > _SAME_RATE:
             notes.append(
                 f"The waveforms of {name} have {w.sampling_rate_hz:g} Hz, others {rate_hz:g} Hz, and NWB holds one "
                 "rate; they were left out."
             )
-            given[i] = None
+            given[i], is_left_out[i] = None, True
     present = [w for w in given if w is not None]
     before = min(w.n_before for w in present)
     after = min(w.mean.shape[1] - w.n_before for w in present)
@@ -106,7 +106,7 @@ def stored_waveforms(
         rate_hz=float(rate_hz),
         unit="volts" if unit == "microvolts" else unit,
         ms_before=before / float(rate_hz) * 1000,
-        is_stored=tuple(w is not None for w in given),
+        is_left_out=tuple(is_left_out),
         n_channels=k,
         notes=tuple(notes),
     )

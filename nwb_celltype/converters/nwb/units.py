@@ -63,6 +63,10 @@ def write_units(
     counts = [len(part.sorting) for part in units]
     names = [part.probe.recording.probe.name for part in units]
     stored = stored_waveforms([part.waveforms for part in units], counts, names)
+    if stored is not None:
+        units = tuple(
+            part.without_waveforms() if gone else part for part, gone in zip(units, stored.is_left_out, strict=True)
+        )
     facts, notes = unit_facts(units)
     columns = [*_spike_times(units), *_observed(units, left_out), *_electrodes(nwbfile, units, stored)]
     columns += _waveform_columns(stored)

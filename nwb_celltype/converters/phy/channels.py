@@ -51,7 +51,9 @@ def read_channels(params: Params) -> Channels:
         If nothing says how many channels were sorted, or the files disagree.
     """
     folder, notes = params.folder, list[str]()
-    columns = _columns(folder, params.n_channels_dat, notes)
+    # a sorter's own copy can have fewer channels than the recording that channel_map.npy speaks of
+    n_file_channels = None if params.is_raw_preprocessed else params.n_channels_dat
+    columns = _columns(folder, n_file_channels, notes)
     positions = _positions(folder)
     n = _n_channels(folder, params, columns, positions)
     for what, values in (("channel_positions.npy", positions), ("channel_map.npy", columns)):

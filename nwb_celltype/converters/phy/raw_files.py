@@ -60,6 +60,16 @@ def find_header(dat_path: str, folder: Path) -> Path | None:
     return find_file(name.removesuffix(".bin") + ".meta", folder, [])
 
 
+def find_header_around(folder: Path) -> Path | None:
+    """Find the one SpikeGLX AP header in the nearest of the folder and the two above it that holds any."""
+    here = folder.resolve()
+    for place in (here, here.parent, here.parent.parent):
+        headers = sorted(place.glob("*.ap.meta"))
+        if headers:
+            return headers[0] if len(headers) == 1 else None
+    return None
+
+
 def _folders(parent: Path) -> list[Path]:
     try:
         return [path for path in parent.iterdir() if path.is_dir()]

@@ -11,7 +11,7 @@ from nwb_celltype.converters.clocks import Clock
 from nwb_celltype.converters.phy.channels import folder_probe, read_channels
 from nwb_celltype.converters.phy.folder import read_sorting
 from nwb_celltype.converters.phy.params import Params, read_params
-from nwb_celltype.converters.phy.raw_files import find_header
+from nwb_celltype.converters.phy.raw_files import find_header, find_header_around
 from nwb_celltype.converters.records import Float, Integer, ProbeRecording, SourceSession
 from nwb_celltype.converters.traces import BinaryTraces
 from nwb_celltype.errors import InputError
@@ -60,13 +60,19 @@ def read_session(path: str | Path) -> SourceSession:
 
 
 def _header(params: Params) -> Path | None:
-    """SpikeGLX file (recording or header) that the run is known by, for one recording."""
-    if len(params.dat_paths) != 1:
+    """SpikeGLX file (recording or header) that the run is known by, for a sorting of one recording."""
+    if len(params.dat_paths) > 1:
         return None
-    if not params.raw_paths:
-        return find_header(params.dat_paths[0], params.folder)
-    raw = params.raw_paths[0]
-    return raw if raw.suffix == ".bin" and raw.with_suffix(".meta").is_file() else None
+    if params.raw_paths and _has_header(params.raw_paths[0]):
+        return params.raw_paths[0]
+    if not params.dat_paths or params.is_raw_preprocessed:
+        # the sorter's own copy names no recording, but its folder lies in that of the probe
+        return find_header_around(params.folder)
+    return None if params.raw_paths else find_header(params.dat_paths[0], params.folder)
+
+
+def _has_header(raw: Path) -> bool:
+    return raw.suffix == ".bin" and raw.with_suffix(".meta").is_file()
 
 
 def _from_spikeglx(file: Path, params: Params, path: Path) -> SourceSession:
@@ -74,6 +80,8 @@ def _from_spikeglx(file: Path, params: Params, path: Path) -> SourceSession:
 
     session = spikeglx.read_session(file, sorting=params.folder)
     note = f"probe, gains and clock are those of {file.name}"
+    if not params.dat_paths or params.is_raw_preprocessed:
+        note += ", the one recording in whose folder the sorting lies; params.py names none but the sorter's own copy"
     return replace(session, kind="phy", paths=(path,), notes=(*session.notes, note))
 
 
@@ -124,7 +132,7 @@ def _gains(params: Params, columns: Integer, notes: list[str]) -> Float | None:
     """Gains of a recording in several SpikeGLX files, where all agree."""
     from nwb_celltype.converters import spikeglx
 
-    if not all(path.suffix == ".bin" and path.with_suffix(".meta").is_file() for path in params.raw_paths):
+    if not all(_has_header(path) for path in params.raw_paths):
         return None
     table = np.full((len(params.raw_paths), len(columns)), np.nan)
     for row, path in enumerate(params.raw_paths):

@@ -119,6 +119,7 @@ def read_session(path: Path | str, *, sorting: Path | Sequence[Path] | None = No
         facts=_facts(run, devices[0].streams[0].meta),
         left_out=left_out,
         notes=(*run.notes, *(note for stream in streams for note in stream.notes), *notes, *start_notes),
+        clocks=tuple(clocks[s.name] for d in devices if d.name not in run.devices() for s in d.streams),
     )
 
 

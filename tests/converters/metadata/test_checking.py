@@ -289,6 +289,9 @@ def test_what_neuroconv_writes_is_passed_over() -> None:
 def test_sections_alone() -> None:
     meta = check_sections({"Devices": {"laser": {}}, "NWBFile": {"lab": "A"}}, session())
     assert (meta.nwbfile, meta.subject, list(meta.devices)) == ({"lab": "A"}, {}, ["laser"])
+    naive = check_sections({"NWBFile": {"session_start_time": "2024-01-31T14:03:00"}})
+    assert naive.nwbfile == {}
+    assert "has no time zone" in naive.notes[0]
     broken = given(**{"Subject.sex": "x", "NWBFile.session_start_time": "soon"})
     broken["Optogenetics"][0]["events"] = "lamp"
     with pytest.raises(InputError):

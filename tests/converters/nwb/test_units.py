@@ -154,6 +154,8 @@ def test_volts_win_over_arbitrary_units_and_the_loss_is_said(tmp_path: Path) -> 
     with h5py.File(write(tmp_path / "a.nwb", source, given=mixed)) as file:
         assert file["units/waveform_mean"].attrs["unit"] == "volts"
         assert np.isnan(file["units/waveform_mean"][3:]).all()
+        assert file["units/waveform_source"].asstr()[0] == "raw"
+        assert file["units/waveform_source"].asstr()[3].startswith("left out")
         assert "imec1 are in arbitrary units" in file["general/data_collection"].asstr()[()]
 
 

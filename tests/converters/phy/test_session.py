@@ -121,6 +121,20 @@ def test_a_header_without_its_recording_still_gives_probe_and_clock(tmp_path: Pa
     assert recording.clock.seconds(0) == spikeglx_files.FIRST_SAMPLE / 30_000
 
 
+@pytest.mark.parametrize("dat_path", ["'temp_wh.dat'", "None"])
+def test_a_sorting_in_the_folder_of_a_probe_belongs_to_it(tmp_path: Path, dat_path: str) -> None:
+    place = tmp_path / "run_g0" / "run_g0_imec0"
+    spikeglx_files.write_ap(place / "run_g0_t0.imec0.ap.bin", SESSION)
+    folder = folders.kilosort4(place / "ks", SESSION, dat_path=dat_path)
+    session = read_session(folder)
+    (recording,) = session.recordings
+    assert recording.clock.seconds(0) == spikeglx_files.FIRST_SAMPLE / 30_000
+    assert recording.traces is not None
+    assert has_note(session, "in whose folder the sorting lies")
+    spikeglx_files.write_ap(place / "other_g0_t0.imec0.ap.bin", SESSION)
+    assert read_session(folder).recordings[0].probe.name == "probe"  # two to choose from
+
+
 def test_several_spikeglx_files_share_their_gain(tmp_path: Path) -> None:
     for gate in (0, 1):
         spikeglx_files.write_ap(tmp_path / f"run_g{gate}_t0.imec0.ap.bin", SESSION)
