@@ -80,8 +80,20 @@ def raw_session(folder: Path, seconds: float) -> Path:
         from converters.simulation import simulate_session  # type: ignore[import-not-found,unused-ignore]
 
         made = simulate_session(folder, seconds=seconds, n_units=50)
+        label_all(made.sorting)
         np.savez(folder / "truth.npz", clusters=made.clusters.ids, peaks=made.units.peak_channels)
     return folder
+
+
+def label_all(sorting: Path) -> None:
+    """Give every cluster a label: NeuroConv cannot write a folder in which some have none."""
+    heads, *rows = (line.split("\t") for line in (sorting / "cluster_info.tsv").read_text().splitlines())
+    column = heads.index("group")
+    for row in rows:
+        row[column] = row[column] or "unsorted"
+    (sorting / "cluster_info.tsv").write_text("\n".join("\t".join(row) for row in [heads, *rows]) + "\n")
+    labels = "".join(f"{row[0]}\t{row[column]}\n" for row in rows)
+    (sorting / "cluster_group.tsv").write_text(f"cluster_id\tgroup\n{labels}")
 
 
 # --------------------------------------------------------------------------------------------------------- conversions
