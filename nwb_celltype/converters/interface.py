@@ -98,6 +98,7 @@ class SessionInterface(ABC):
         for recording in self.session.recordings:
             probe = recording.probe
             facts = {
+                "name": probe.name,
                 "description": probe.description,
                 "manufacturer": probe.manufacturer,
                 "model": probe.model,

@@ -161,7 +161,10 @@ def differences(one: Path, two: Path) -> Iterator[str]:
                 for key, value in node.attrs.items():
                     if key not in volatile and not isinstance(value, h5py.Reference):
                         found[f"{name}@{key}"] = np.asarray(value).tolist()
-                if isinstance(node, h5py.Dataset) and name not in times and node.dtype.kind != "O":
+                if isinstance(node, h5py.Dataset) and node.dtype.names:
+                    stable = [field for field in node.dtype.names if "object_id" not in field]
+                    found[name] = [str([row[field] for field in stable]) for row in node[()]]
+                elif isinstance(node, h5py.Dataset) and name not in times and node.dtype.kind != "O":
                     found[name] = (node.dtype.str, node.chunks, np.asarray(node[()]).tolist())
                 elif isinstance(node, h5py.Dataset) and name not in times and h5py.check_string_dtype(node.dtype):
                     found[name] = np.asarray(node.asstr()[()]).tolist()

@@ -67,8 +67,12 @@ def test_an_existing_file_is_replaced_only_when_asked(phy: Path, tmp_path: Path)
 
 def test_it_adds_to_a_file_on_disk(phy: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.nwb"
-    nwb = pynwb.NWBFile("s", "i", datetime.fromisoformat(SESSION["session_start_time"]))
-    nwb.add_acquisition(pynwb.TimeSeries("wheel", data=[1.0, 2.0], unit="cm", rate=1.0))
+    nwb = pynwb.NWBFile(
+        session_description="s",
+        identifier="i",
+        session_start_time=datetime.fromisoformat(SESSION["session_start_time"]),
+    )
+    nwb.add_acquisition(pynwb.TimeSeries(name="wheel", data=[1.0, 2.0], unit="cm", rate=1.0))
     with pynwb.NWBHDF5IO(out, "w") as io:
         io.write(nwb)
     PhyInterface(phy).run_conversion(out, append_on_disk_nwbfile=True)
