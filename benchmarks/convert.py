@@ -79,7 +79,7 @@ def raw_session(folder: Path, seconds: float) -> Path:
         sys.path.insert(0, str(ROOT / "tests"))
         from converters.simulation import simulate_session  # type: ignore[import-not-found,unused-ignore]
 
-        made = simulate_session(folder, seconds=seconds, n_units=50)
+        made = simulate_session(folder, seconds=seconds, n_units=50, max_offset=20)
         label_all(made.sorting)
         np.savez(folder / "truth.npz", clusters=made.clusters.ids, peaks=made.units.peak_channels)
     return folder

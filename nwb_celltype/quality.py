@@ -347,6 +347,12 @@ def _judge_recording(units: Units, scope: Scope, duration_s: float | None) -> li
     if without:
         sentence = f"{without} of {n} units have no mean waveform; only their spike times are used."
         findings.append(Finding("modality", "flag", sentence))
+    if units.is_whitened.any():
+        sentence = (
+            f"{int(units.is_whitened.sum())} of {n} mean waveforms are of whitened data, which changes their shape; "
+            "only the spike times of these units are used."
+        )
+        findings.append(Finding("modality", "flag", sentence))
     if has_waveform.any() and not len(rates):
         sentence = "The sampling rate of the mean waveforms is not stated; only spike times are used."
         findings.append(Finding("modality", "flag", sentence))

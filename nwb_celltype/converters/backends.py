@@ -59,6 +59,7 @@ def append_to(path: Path, add: Callable[[Any], None], *, backend: Backend | None
     """
     from pynwb import NWBHDF5IO
 
+    from nwb_celltype.converters.nwb import compress
     from nwb_celltype.nwb_io.safe_write import write_safely
 
     if backend not in (None, "hdf5") or path.is_dir():
@@ -74,6 +75,7 @@ def append_to(path: Path, add: Callable[[Any], None], *, backend: Backend | None
         with io:
             nwbfile = io.read()
             add(nwbfile)
+            compress(nwbfile)
             io.write(nwbfile)
 
     write_safely(path, path, append, lambda _: None)

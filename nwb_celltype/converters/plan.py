@@ -41,6 +41,7 @@ class LinePlan:
     n_pulses: int
     median_duration_ms: float | None
     events: str
+    is_named: bool
 
 
 @dataclass(frozen=True)
@@ -184,13 +185,17 @@ def clock_text(clock: Clock) -> str:
 
 
 def _line_plan(pulses: Pulses, metadata: SessionMetadata) -> LinePlan:
-    wanted = metadata.events.get(pulses.name)
+    from nwb_celltype.converters.nwb.events import unnamed
+
+    about = metadata.events.get(pulses.name)
     known = pulses.durations_s[np.isfinite(pulses.durations_s)]
+    is_written = len(pulses) > 0 and (about is None or about.keep)
     return LinePlan(
         line=pulses.name,
         n_pulses=len(pulses),
         median_duration_ms=float(np.median(known)) * 1e3 if len(known) else None,
-        events=wanted.name if wanted is not None and wanted.keep and len(pulses) else "",
+        events=(about or unnamed(pulses)).name if is_written else "",
+        is_named=about is not None,
     )
 
 
@@ -241,7 +246,8 @@ def _units_text(probe: ProbePlan) -> str:
 
 def _line_text(line: LinePlan) -> str:
     length = "" if line.median_duration_ms is None else f", {line.median_duration_ms:.3g} ms each"
-    fate = f"events table {line.events!r}" if line.events else "not written: name it under Events"
+    fate = f"events table {line.events!r}" if line.events else "not written, as asked"
+    fate += "" if line.is_named else " (what it means can be said under Events)"
     return f"  {line.line:<14}{line.n_pulses:,} pulses{length}; {fate}"
 
 

@@ -32,6 +32,7 @@ FEATURE_SPEC_VERSION = "1"
 """Changes whenever the same unit would get other feature values; models name the version they were trained on."""
 
 NO_SPIKES = "no spike times"
+WHITENED = "the mean waveform is of whitened data, which changes its shape"
 TRAIN_PROBLEMS = "absent, few, invalid; empty where there is none"
 
 MIN_INTERVALS = 30
@@ -221,8 +222,12 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
             statistics[k] = train_statistics(pieces, observed_s)
         if progress is not None:
             progress("features", k + 1, n)
-    waveforms, rates = units.peak_waveforms(), units.waveform_rates_hz
-    return assemble(units.unit_ids, waveforms, rates, isi_counts, acg_counts, statistics, reasons)
+    whitened, rates = units.is_whitened, units.waveform_rates_hz
+    waveforms = (None if skip else each for each, skip in zip(units.peak_waveforms(), whitened, strict=True))
+    dataset = assemble(units.unit_ids, waveforms, rates, isi_counts, acg_counts, statistics, reasons)
+    if whitened.any():
+        dataset["waveform_reason"] = dataset["waveform_reason"].where(~whitened, WHITENED).astype(str)
+    return dataset
 
 
 def why_no_train(spike_times: NDArray[np.float64], obs_intervals: NDArray[np.float64] | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nwb_celltype.units import hdf5
-from nwb_celltype.units.columns import read_label_columns
+from nwb_celltype.units.columns import read_label_columns, read_texts
 from nwb_celltype.units.electrodes import Electrodes, read_electrodes, read_regions
 from nwb_celltype.units.ragged import UnitsTable, read_obs_intervals, read_spike_times
 from nwb_celltype.units.record import Session, Units
@@ -78,6 +78,7 @@ def _read(opened: hdf5.OpenFile, units_table: str | None) -> Units:
         notes.append("the mean waveforms have several sampling rates")
     quality, labels, said = read_label_columns(table)
     notes += said
+    sources = read_texts(table, "waveform_source")
     others = other_tables(opened.file, table.group)
     if others:
         notes.append(f"the file has other units tables: {', '.join(others)}")
@@ -88,6 +89,7 @@ def _read(opened: hdf5.OpenFile, units_table: str | None) -> Units:
         spike_times=spike_times,
         waveform_mean=MeanWaveforms(waveforms, np.arange(len(table), dtype=np.int64)),
         waveform_rates_hz=rates,
+        waveform_source=sources,
         session=_session(table, electrodes),
         regions=read_regions(table),
         obs_intervals=obs_intervals,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,8 @@ NO_SPIKES = "no spike times"
 NO_WAVEFORM = "no waveform_mean"
 NO_RATE = "waveform sampling rate missing"
 NO_ELECTRODES = "no electrodes"
+
+_WHITENED = re.compile(r"\bwhitened\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Units:
         Positions of all electrodes in micrometres; `unit_positions` gives those of one unit.
     quality, label_columns : mapping of str to (n,) array of str
         Quality labels and existing cell-type labels, by the name of their column.
+    waveform_source : (n,) array of str or None
+        What each mean waveform was made from, where the file says it (``raw``, ``template, unwhitened``, ...).
     spike_time_resolution_s : float or None
         Smallest step of spike times that the file states.
     notes : tuple of tuple of str
@@ -107,13 +112,14 @@ class Units:
     channel_positions: NDArray[np.float64] | None = None
     quality: Mapping[str, Texts] = field(default_factory=dict)
     label_columns: Mapping[str, Texts] = field(default_factory=dict)
+    waveform_source: Texts | None = None
     spike_time_resolution_s: float | None = None
     table_notes: tuple[str, ...] = ()
     closer: Callable[[], None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Make what the record holds read-only."""
-        own = (self.unit_ids, self.waveform_rates_hz, self.channel_positions)
+        own = (self.unit_ids, self.waveform_rates_hz, self.channel_positions, self.waveform_source)
         tables = (*self.quality.values(), *self.label_columns.values(), *(self.electrodes or ()))
         for array in (*own, *tables):
             if array is not None:
@@ -192,6 +198,13 @@ class Units:
     def waveform_unit_note(self) -> str | None:
         """What was odd about the stated unit of the waveforms (volts said, microvolts meant), None when nothing was."""
         return self.waveform_mean.unit_note
+
+    @property
+    def is_whitened(self) -> NDArray[np.bool_]:
+        """(n,) bool array: mean waveforms that the file says are of whitened data; their shape is no voltage."""
+        if self.waveform_source is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.array([_WHITENED.search(text) is not None for text in self.waveform_source], dtype=bool)
 
     @cached_property
     def region(self) -> Texts:
@@ -277,6 +290,7 @@ class Units:
             waveform_mean=self.waveform_mean.take(rows),
             waveform_rates_hz=self.waveform_rates_hz[rows],
             regions=self.regions.take(rows),
+            waveform_source=None if self.waveform_source is None else self.waveform_source[rows],
             obs_intervals=None if self.obs_intervals is None else self.obs_intervals.take(rows),
             electrodes=None if self.electrodes is None else tuple(self.electrodes[row] for row in rows),
             quality={name: values[rows] for name, values in self.quality.items()},

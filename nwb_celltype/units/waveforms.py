@@ -22,6 +22,7 @@ _NAMED_UNITS = {
     "millivolts": 1e3, "millivolt": 1e3, "mv": 1e3,
     "microvolts": 1.0, "microvolt": 1.0, "uv": 1.0, "\N{MICRO SIGN}v": 1.0, "\N{GREEK SMALL LETTER MU}v": 1.0,
 }  # fmt: skip
+_ARBITRARY = frozenset({"a.u.", "a.u", "au", "arb. units", "arbitrary", "arbitrary units"})
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,15 @@ def judge_unit(stated: str, typical_peak: float | None) -> WaveformUnit:
     1.0
     >>> judge_unit("volts", 120e-6).to_microvolts
     1000000.0
+    >>> judge_unit("a.u.", 0.2).to_microvolts
+    1.0
     """
     named = _NAMED_UNITS.get(stated.strip().lower())
     said = f"says {stated!r}" if stated else "states no unit"
     if named is not None and named != 1e6:
         return WaveformUnit(named, None)
+    if stated.strip().lower() in _ARBITRARY:
+        return WaveformUnit(1.0, f"waveform_mean {said}: only its shape counts, not its size")
     if typical_peak is None:
         return WaveformUnit(1e6, None)
     peak = f"a typical peak of {typical_peak:.4g}"

@@ -61,7 +61,13 @@ class SimulatedSession:
 
 
 def simulate_session(
-    folder: Path, *, seconds: float = 24.0, n_units: int = 50, with_lfp: bool = False, seed: int = 0
+    folder: Path,
+    *,
+    seconds: float = 24.0,
+    n_units: int = 50,
+    with_lfp: bool = False,
+    max_offset: int = 0,
+    seed: int = 0,
 ) -> SimulatedSession:
     """Write a session and return the truth about it.
 
@@ -74,6 +80,8 @@ def simulate_session(
     n_units : int
     with_lfp : bool
         Whether to write the field-potential band too.
+    max_offset : int
+        Counts at which channels rest; 0 keeps mean waveforms equal to the truth.
     seed : int
     """
     clocks = Clocks()
@@ -81,7 +89,7 @@ def simulate_session(
     laser, trials = laser_of(seconds, clocks), trials_of(seconds, clocks)
     units = make_units(n_units, seconds, positions_um(), laser[1:, 0] - clocks.start_s, seed)
     probe = run / f"{RUN}_imec0"
-    ap_bin = write_probe(probe, RUN, units, seconds, clocks, seed)
+    ap_bin = write_probe(probe, RUN, units, seconds, clocks, seed, max_offset=max_offset)
     if with_lfp:
         write_lfp(probe, RUN, seconds, clocks, seed)
     write_nidq(run, RUN, seconds, clocks, laser, trials)

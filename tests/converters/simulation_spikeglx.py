@@ -65,13 +65,26 @@ def positions_um() -> Float:
     return np.stack([np.array([27.0, 59.0, 11.0, 43.0])[channel % 4], 20.0 * (channel // 2)], axis=1)
 
 
-def write_probe(folder: Path, run: str, units: SimulatedUnits, seconds: float, clocks: Clocks, seed: int) -> Path:
-    """Write the action-potential band of probe ``imec0``, a second at a time, and return its ``.bin`` file."""
+def write_probe(
+    folder: Path,
+    run: str,
+    units: SimulatedUnits,
+    seconds: float,
+    clocks: Clocks,
+    seed: int,
+    *,
+    max_offset: int = 0,
+) -> Path:
+    """Write the action-potential band of probe ``imec0``, a second at a time, and return its ``.bin`` file.
+
+    Channels rest at a constant of at most `max_offset` counts, as those of real probes do.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run}_t0.imec0.ap.bin"
     n = round(seconds * RATE_HZ)
     rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((3 * RATE_HZ, N_CHANNELS), dtype=np.float32) * np.float32(NOISE_UV / GAIN_UV)
+    noise = _noise(rng)
+    offsets = rng.integers(-max_offset, max_offset + 1, N_CHANNELS)
     spikes = _Spikes(units)
     with path.open("wb") as file:
         for start in range(0, n, RATE_HZ):
@@ -81,11 +94,20 @@ def write_probe(folder: Path, run: str, units: SimulatedUnits, seconds: float, c
             spikes.add(block, start, stop)
             block[:, REFERENCE] = noise[shift : shift + stop - start, REFERENCE]
             counts = np.empty((stop - start, N_CHANNELS + 1), dtype="<i2")
-            counts[:, :-1] = np.clip(np.rint(block), -512, 511)
+            counts[:, :-1] = np.clip(np.rint(block + offsets.astype(np.float32)), -512, 511)
             counts[:, -1] = clocks.sync((clocks.first_sample + np.arange(start, stop)) / RATE_HZ) << SYNC_BIT
             file.write(counts.tobytes())
     _write_probe_header(path, n, RATE_HZ, clocks.first_sample, "ap")
     return path
+
+
+def _noise(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Three seconds of noise of `NOISE_UV`, in counts: smooth over two samples, a quarter of its power on all channels."""
+    own = rng.standard_normal((3 * RATE_HZ + 1, N_CHANNELS), dtype=np.float32)
+    shared = rng.standard_normal((3 * RATE_HZ + 1, 1), dtype=np.float32)
+    white = np.float32(np.sqrt(0.75)) * own + np.float32(0.5) * shared
+    smooth = (white[:-1] + np.float32(0.5) * white[1:]) / np.float32(np.sqrt(1.25))
+    return np.asarray(smooth * np.float32(NOISE_UV / GAIN_UV))
 
 
 def write_lfp(folder: Path, run: str, seconds: float, clocks: Clocks, seed: int) -> Path:

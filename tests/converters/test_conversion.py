@@ -259,6 +259,17 @@ def _saved(folder: Path) -> Path:
     return path
 
 
+def test_whitened_templates_are_written_but_not_taken_for_voltages(tmp_path: Path) -> None:
+    folder = kilosort25(tmp_path / "phy", simulate(), is_whitened_before=True)
+    result = quick(folder, out=tmp_path / "a.nwb")
+    with nct.read_units(result.file) as units:
+        assert units.is_whitened.all()
+        assert units.waveform_mean[0] is not None
+        features = nct.features.compute(units)
+    assert all("whitened" in reason for reason in features["waveform_reason"].values)
+    assert np.isnan(features["waveform"].values).all()
+
+
 def test_every_kind_has_a_template() -> None:
     for kind in nct.converters.KINDS:
         assert "REQUIRED" in template(kind)

@@ -68,6 +68,21 @@ def test_unrelated_trains_are_not_paired(kind: str) -> None:
     assert called == 0
 
 
+def test_p_of_unrelated_trains_keeps_its_promise() -> None:
+    """Every pair gets a p value, whatever the depth of its pause."""
+    rng = np.random.default_rng(12)
+    rule = PauseRule(max_after_ratio=100.0, min_near_ratio=0.0, max_peak_ratio=1e6, min_near_expected=0.0)
+    seen = []
+    for k in range(400):
+        simple = firing(rng, 60, 100, 1.0) if k % 2 else modulated(rng, 60, 100)
+        seen.append(pause_statistics(complex_spikes(rng, 1.0, 100), simple, rule))
+    assert {each.problem for each in seen} == {""}
+    p = np.array([each.p for each in seen])
+    for level in (0.01, 0.05, 0.2):
+        assert np.mean(p < level) <= level + 0.01
+    assert np.median(p) > 0.3
+
+
 def test_every_purkinje_cell_is_found_and_none_is_mixed_up() -> None:
     rng = np.random.default_rng(2)
     trains: list[Float] = []

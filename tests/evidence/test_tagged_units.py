@@ -96,6 +96,7 @@ def test_the_response_under_most_blockers_decides() -> None:
     assert verdict(("", GOOD), ("gabazine", GOOD), ("gabazine, NBQX", GOOD))[0]
     assert not verdict(("", GOOD), ("gabazine", GOOD), ("gabazine, NBQX", gone))[0]
     assert verdict(("", gone), ("gabazine, NBQX", GOOD))[0]
+    assert not verdict(("NBQX", replace(GOOD, n_pulses=900)), ("APV, NBQX", gone))[0]
     holds, sentence = verdict(("", GOOD), ("NBQX", replace(GOOD, excess=0.3)))
     assert not holds
     assert "synaptic blockers take the response from 79% to 30% of pulses" in sentence

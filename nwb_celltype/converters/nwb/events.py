@@ -49,7 +49,7 @@ def write_events(
         if len(line) == 0:
             left_out.append(LeftOut(f"digital line {line.name}", "no pulse on it"))
             continue
-        about = about or _unstated(line)
+        about = about or unnamed(line)
         name = about.name.replace("/", "_").replace(":", "_")
         if name in written or name in (nwbfile.events or {}):
             message = (
@@ -62,7 +62,14 @@ def write_events(
     return written, tuple(left_out)
 
 
-def _unstated(line: Pulses) -> EventMetadata:
+def unnamed(line: Pulses) -> EventMetadata:
+    """Name and describe a line about which the metadata say nothing, after the source.
+
+    Examples
+    --------
+    >>> unnamed(Pulses("nidq.XD0.3", np.array([1.0]), np.array([0.01]), False, "")).name
+    'nidq_XD0_3'
+    """
     name = re.sub(r"[^A-Za-z0-9_]+", "_", line.name)
     return EventMetadata(
         name=name, description=f"Pulses of the digital line {line.name}; what they mean is not stated."
