@@ -102,7 +102,7 @@ def write_probe(
 
 
 def _noise(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Three seconds of noise of `NOISE_UV`, in counts: smooth over two samples, a quarter of its power on all channels."""
+    """Three seconds of noise of `NOISE_UV`, in counts: smooth over two samples, a quarter of it on all channels."""
     own = rng.standard_normal((3 * RATE_HZ + 1, N_CHANNELS), dtype=np.float32)
     shared = rng.standard_normal((3 * RATE_HZ + 1, 1), dtype=np.float32)
     white = np.float32(np.sqrt(0.75)) * own + np.float32(0.5) * shared
