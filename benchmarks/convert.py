@@ -8,7 +8,8 @@ conversion runs in a fresh process, turn by turn; wall and CPU time are of the c
 the whole process; peak memory is that of the process, file pages included. NeuroConv runs as its documentation has it,
 and once more without compression; its raw conversion needs the peak channel of each unit from the user and an
 undocumented call that puts spikes on the clock of the traces. Before any table is printed, the spike times and traces
-of all files are compared.
+of all files are compared. Beside them, this toolkit's files hold mean waveforms and electrodes of each unit, made from
+the traces where there are any, and were validated before they were kept; all of that is in its time.
 """
 
 from __future__ import annotations

@@ -85,6 +85,7 @@ def unit_waveforms(
 
 
 def _waveforms_of(recording: ProbeRecording, options: Options, progress: Progress | None) -> UnitWaveforms | None:
+    from nwb_celltype.converters.slow_potentials import suggest_high_pass
     from nwb_celltype.converters.waveforms import mean_waveforms, template_waveforms
 
     sorting = recording.sorting
@@ -99,6 +100,7 @@ def _waveforms_of(recording: ProbeRecording, options: Options, progress: Progres
         n_channels=options.n_channels,
         max_spikes=options.max_spikes,
         seed=options.seed,
+        high_pass_hz=suggest_high_pass(recording.traces),
         progress=progress,
     )
 

@@ -192,6 +192,7 @@ def _evoked_on(
 
 def _on_peak(recording: ProbeRecording, stored: UnitWaveforms, keep: np.ndarray, options: Options) -> Float:
     """Mean of chosen spikes on the channel where the unit peaks over all its spikes; NaN rows where there are none."""
+    from nwb_celltype.converters.slow_potentials import suggest_high_pass
     from nwb_celltype.converters.waveforms import mean_waveforms
 
     if recording.sorting is None or recording.traces is None:
@@ -204,6 +205,7 @@ def _on_peak(recording: ProbeRecording, stored: UnitWaveforms, keep: np.ndarray,
         n_channels=options.n_channels,
         max_spikes=options.max_spikes,
         seed=options.seed,
+        high_pass_hz=suggest_high_pass(recording.traces),
     )
     peaks = np.full((len(recording.sorting), some.mean.shape[1]), np.nan)
     for k, peak in enumerate(stored.peak_channels):

@@ -87,8 +87,11 @@ def columns_of(sorting: BaseSorting, analyzer: SortingAnalyzer | None) -> tuple[
         if name in _TAKEN:
             continue
         values = _plain(np.asarray(sorting.get_property(name)), len(sorting.unit_ids))
+        twin = columns.get(name.removesuffix("_repeat"))
         if isinstance(values, str):
             left_out.append(LeftOut(f"property {name}", values))
+        elif twin is not None and np.array_equal(values, twin.values):  # SpikeInterface doubles some columns of Phy
+            left_out.append(LeftOut(f"property {name}", f"it repeats {name.removesuffix('_repeat')}"))
         else:
             description = _PROPERTIES.get(
                 name, f"Property `{name}` of the SpikeInterface sorting, which does not explain it."

@@ -7,13 +7,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.converters.analyzer.pickles import refuse_pickles
+from nwb_celltype.errors import InputError
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting, SortingAnalyzer
-
-# Files that SpikeInterface loads with pickle when the JSON of the same name is not there.
-_PICKLED = ("recording", "sorting", "cached", "si_folder", "provenance", "spikeinterface_recording")
 
 
 def open_source(source: Any) -> tuple[BaseSorting | SortingAnalyzer, tuple[Path, ...], tuple[str, ...]]:
@@ -37,7 +35,7 @@ def open_source(source: Any) -> tuple[BaseSorting | SortingAnalyzer, tuple[Path,
         message = f"{path} does not exist; give a folder that SpikeInterface saved."
         raise InputError(message)
     path = _root_of(path)
-    _refuse_pickles(path)
+    refuse_pickles(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = _load(path)
@@ -92,33 +90,6 @@ def _object_of(file: Path, keys: tuple[str, ...]) -> str:
     for key in keys:
         said = said.get(key, {}) if isinstance(said, dict) else {}
     return str(said.get("object", "")) if isinstance(said, dict) else ""
-
-
-def _refuse_pickles(path: Path) -> None:
-    """A pickle runs whatever code it holds, so a folder that needs one is for its owner to open."""
-    found = [path] if path.suffix in (".pkl", ".pickle") else []
-    if path.is_dir():
-        for folder in (path, path / "sorting"):
-            for stem in _PICKLED:
-                if not (folder / f"{stem}.json").is_file():
-                    found += [folder / f"{stem}{end}" for end in (".pkl", ".pickle")]
-        if path.suffix == ".zarr" and _zarr_filter(path / "recording" / ".zarray") == "pickle":
-            found.append(path / "recording")
-    for file in found:
-        if file.exists():
-            message = (
-                f"{file} is a pickle, which can run any code when it is opened, so it is not. If you trust it, open it "
-                "in Python with spikeinterface.load and pass the object to read_session; for an analyzer you can also "
-                "take that file away: its templates are used then."
-            )
-            raise RefusedError(message)
-
-
-def _zarr_filter(file: Path) -> str:
-    if not file.is_file():
-        return ""
-    filters = json.loads(file.read_text(encoding="utf-8")).get("filters") or [{}]
-    return str(filters[0].get("id", ""))
 
 
 def _not_units(found: Any, what: str) -> str:

@@ -244,6 +244,18 @@ def test_every_saved_form_of_a_sorting(form: str, made: Made, tmp_path: Path) ->
     assert any("no electrodes" in note for note in session.notes)
 
 
+def test_a_doubled_property_is_left_out_once() -> None:
+    sorting = si.NumpySorting.from_unit_dict([{1: np.array([5]), 2: np.array([6])}], RATE_HZ)
+    for name in ("KSLabel", "KSLabel_repeat"):
+        sorting.set_property(name, np.array(["good", "mua"]))
+    session = read_session(sorting)
+    assert session.recordings[0].sorting is not None
+    assert list(session.recordings[0].sorting.columns) == ["KSLabel"]
+    assert [(left.what, left.reason) for left in session.left_out] == [
+        ("property KSLabel_repeat", "it repeats KSLabel")
+    ]
+
+
 def test_numbers_as_texts_are_ids() -> None:
     sorting = si.NumpySorting.from_samples_and_labels([[5, 9]], [["12", "3"]], RATE_HZ)
     found = read_session(sorting).recordings[0].sorting
@@ -294,6 +306,32 @@ def test_a_pickle_is_not_opened(alone: Path, tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="is a pickle"):
             read_session(alone if file.parent == alone else file)
     assert not (tmp_path / "ran").exists()
+
+
+def test_texts_that_spikeinterface_pickled_are_read(made: Made, tmp_path: Path) -> None:
+    """As they are after read_phy: numpy saves columns of Python objects as pickles."""
+    sorting = sources.sorting(made.samples, made.labels, NAMES)
+    sorting.set_property("comment", np.array(["fine", None, "drifts"], dtype=object))
+    sources.save(sorting, tmp_path / "sorting")
+    found = read_session(tmp_path / "sorting").recordings[0].sorting
+    assert found is not None
+    assert found.columns["comment"].values.tolist() == ["fine", "", "drifts"]
+
+
+def test_a_property_that_would_run_code_is_not_opened(made: Made, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    sources.save(made.sorting, tmp_path / "sorting")
+    file = tmp_path / "sorting" / "properties" / "comment.npy"
+    np.save(file, np.array([Bomb(), None, None], dtype=object), allow_pickle=True)
+    with pytest.raises(RefusedError, match=r"comment\.npy is a pickle"):
+        read_session(tmp_path / "sorting")
+    assert not (tmp_path / "ran").exists()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match="is damaged"):
+        read_session(tmp_path / "sorting")
 
 
 def test_what_is_not_a_sorting(made: Made, tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""Keep SpikeInterface from running code: it unpickles parts of its folders, and a pickle can hold any program.
+
+A folder that needs a pickled recording is refused. Properties that SpikeInterface saved as Python objects (texts, after
+reading a Phy folder) are pickles too, inside ``.npy`` files; they are let through when they hold plain values only.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwb_celltype.errors import InputError, RefusedError
+
+# Files that SpikeInterface loads with pickle when the JSON of the same name is not there.
+_WHOLE_OBJECTS = ("recording", "sorting", "cached", "si_folder", "spikeinterface_recording")
+_HARMLESS = frozenset(
+    (module, name)
+    for module, names in {
+        "numpy": ("ndarray", "dtype"),
+        "numpy.core.multiarray": ("_reconstruct", "scalar"),
+        "numpy._core.multiarray": ("_reconstruct", "scalar"),
+        "_codecs": ("encode",),
+    }.items()
+    for name in names
+)
+
+
+def refuse_pickles(path: Path) -> None:
+    """Stop before anything under `path` runs code.
+
+    Raises
+    ------
+    RefusedError
+        If opening `path` with SpikeInterface would unpickle more than plain values.
+    InputError
+        If a file of it is damaged.
+    """
+    if path.suffix in (".pkl", ".pickle") and path.is_file():
+        raise RefusedError(_refusal(path))
+    if not path.is_dir():
+        return
+    for folder in (path, path / "sorting"):
+        for stem in _WHOLE_OBJECTS:
+            for file in (folder / f"{stem}.pkl", folder / f"{stem}.pickle"):
+                if file.is_file() and not (folder / f"{stem}.json").is_file():
+                    raise RefusedError(_refusal(file))
+        for file in sorted((folder / "properties").glob("*.npy")):
+            _require_plain(file)
+    if path.suffix == ".zarr" and _zarr_filter(path / "recording" / ".zarray") == "pickle":
+        raise RefusedError(_refusal(path / "recording"))
+
+
+def _require_plain(file: Path) -> None:
+    """Unpickle an array of objects with everything forbidden but plain values."""
+    with file.open("rb") as opened:
+        try:
+            version = np.lib.format.read_magic(opened)
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            _, _, dtype = read_header(opened)
+            if dtype.hasobject:
+                _PlainUnpickler(io.BytesIO(opened.read())).load()
+        except RefusedError as error:
+            raise RefusedError(_refusal(file)) from error
+        except (ValueError, EOFError, pickle.UnpicklingError) as error:
+            message = f"{file} is damaged ({error}); save the sorting again."
+            raise InputError(message) from error
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Knows arrays and their types, and no other class or function."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _HARMLESS:
+            raise RefusedError(f"{module}.{name}")  # noqa: EM102 (replaced by the caller, who knows the file)
+        return super().find_class(module, name)
+
+
+def _zarr_filter(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    filters = json.loads(file.read_text(encoding="utf-8")).get("filters") or [{}]
+    return str(filters[0].get("id", ""))
+
+
+def _refusal(file: Path) -> str:
+    return (
+        f"{file} is a pickle, which can run any code when it is opened, so it is not. If you trust it, open it in "
+        "Python with spikeinterface.load and pass the object to read_session; for an analyzer you can also take that "
+        "file away: its templates are used then."
+    )
