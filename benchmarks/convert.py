@@ -100,16 +100,29 @@ def label_all(sorting: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- conversions
 
 
-def ours_phy(task: Task) -> Callable[[], object]:
+def _our_convert() -> Callable[..., object]:
+    """Load what would otherwise be loaded when it is first used, as NeuroConv loads it at import."""
+    import ndx_cell_type  # noqa: F401
+    import pynwb.validation  # noqa: F401
+
+    import nwb_celltype.converters.identity
+    import nwb_celltype.converters.nwb.units
+    import nwb_celltype.converters.phy
+    import nwb_celltype.converters.spikeglx
+    import nwb_celltype.converters.waveforms  # noqa: F401
     from nwb_celltype.converters import convert
 
+    return convert
+
+
+def ours_phy(task: Task) -> Callable[[], object]:
+    convert = _our_convert()
     metadata = _our_metadata()
     return lambda: convert("phy", task.source, metadata=metadata, out=task.out, overwrite=True, inspect=False)
 
 
 def ours_raw(task: Task) -> Callable[[], object]:
-    from nwb_celltype.converters import convert
-
+    convert = _our_convert()
     metadata, run = _our_metadata(), Path(task.source) / "sim_g0"
     metadata["Ecephys"] = {"imec0": {"location": "Cerebellar cortex"}}
     return lambda: convert("spikeglx", run, metadata=metadata, out=task.out, raw=True, overwrite=True, inspect=False)

@@ -44,10 +44,10 @@ N_BEFORE, N_SHAPE = 60, 180
 _BY_ID = {recipe.unit_id: recipe for recipe in RECIPES}
 # cluster, what it imitates, how far from the tip (micrometres), whether it carries the opsin
 UNITS = (
-    (0, _BY_ID[1], 1190.0, False),
-    (1, _BY_ID[2], 1215.0, False),
-    (2, _BY_ID[4], 1210.0, False),
-    (3, _BY_ID[5], 1240.0, False),
+    (0, _BY_ID[1], 1180.0, False),
+    (1, _BY_ID[2], 1205.0, False),
+    (2, _BY_ID[4], 1225.0, False),
+    (3, _BY_ID[5], 1245.0, False),
     (4, _BY_ID[8], 1300.0, True),
     (5, _BY_ID[9], 1350.0, True),
     (6, replace(_BY_ID[8], unit_id=6, mean_isi_ms=32.0, amplitude_uv=105.0), 1325.0, False),

@@ -85,6 +85,8 @@ _NUMBERED_NEOCORTEX = re.compile(r"(left |right )?(area|layer)s? ?(\d.*|[ivx]+)"
 _UNSTATED = frozenset({"", "unknown", "none", "nan", "na", "n/a", "null", "?", "unspecified", "not specified"})
 _BAD_UNIT = re.compile(r"(noise|noisy|art[ei]facts?|garbage|junk|bad)( unit| cluster)?|mua|multi([ _-]?units?\b.*)?")
 
+_GOOD_UNIT = re.compile(r"(good|sua|single([ _-]?units?)?)( unit| cluster)?")
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -258,11 +260,25 @@ def judge(
 
 
 def quality_of(labels: Mapping[str, Sequence[str] | NDArray[np.str_]], row: int) -> tuple[str, str] | None:
-    """Return (column, text) of a label that calls the unit noise or multi-unit activity; `None` where none does."""
+    """Return (column, text) of a label that calls the unit noise or multi-unit activity; `None` where none does.
+
+    What a person called good stays good, whatever the sorter's own label says.
+    """
+    good_by_hand = any(
+        _GOOD_UNIT.fullmatch(str(values[row]).strip().lower()) and not _is_automatic(column)
+        for column, values in labels.items()
+    )
     for column, values in labels.items():
+        if good_by_hand and _is_automatic(column):
+            continue
         if _BAD_UNIT.fullmatch(str(values[row]).strip().lower()):
             return column, str(values[row])
     return None
+
+
+def _is_automatic(column: str) -> bool:
+    """Whether a column is the sorter's own label, given before anybody looked."""
+    return re.sub(r"[^a-z]", "", column.lower()) in {"kslabel", "kilosortlabel"}
 
 
 def _judge_species(units: Units, scope: Scope, refuse: _Refuse) -> list[Finding]:

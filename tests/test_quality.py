@@ -263,9 +263,15 @@ def test_other_quality_labels_refuse_nothing(text: str) -> None:
 
 
 def test_any_column_may_call_a_unit_noise() -> None:
-    labels = {"quality": ["good", "good"], "KSLabel": ["good", "mua"]}
+    labels = {"quality": ["unsorted", "", "good"], "KSLabel": ["good", "mua", "good"], "group": ["", "", "noise"]}
     assert quality_of(labels, 0) is None
     assert quality_of(labels, 1) == ("KSLabel", "mua")
+    assert quality_of(labels, 2) == ("group", "noise")
+
+
+def test_what_a_person_called_good_is_good_whatever_the_sorter_says() -> None:
+    assert quality_of({"quality": ["good"], "KSLabel": ["mua"]}, 0) is None
+    assert quality_of({"quality": ["mua"], "KSLabel": ["good"]}, 0) == ("quality", "mua")
 
 
 def test_coarse_waveforms_are_flagged() -> None:

@@ -12,7 +12,10 @@ Backend = Literal["hdf5", "zarr"]
 
 
 def write_new(path: Path, nwbfile: Any, *, backend: Backend | None = None, backend_configuration: Any = None) -> None:
-    """Write a file in memory, replacing what is at `path` only when it is whole.
+    """Write a file in memory.
+
+    HDF5 of our own replaces what is at `path` only when the new file is whole. What NeuroConv writes, it writes there
+    at once.
 
     Parameters
     ----------

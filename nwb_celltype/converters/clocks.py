@@ -71,7 +71,9 @@ class Clock:
     knot_samples, knot_seconds : (k,) float64 arrays
         Corners of the piecewise-linear map; beyond the outer knots the outer segments go on.
     fit : ClockFit or None
-        None for the reference stream and for streams that could not be aligned.
+        None for the reference stream and for streams that were not aligned by sync edges.
+    how : str
+        How samples became seconds, where that was neither by `fit` nor by the stated rate, in a few words.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class Clock:
     knot_samples: Float = field(default_factory=lambda: np.empty(0))
     knot_seconds: Float = field(default_factory=lambda: np.empty(0))
     fit: ClockFit | None = None
+    how: str = ""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.sampling_rate_hz) and self.sampling_rate_hz > 0):
@@ -122,10 +125,11 @@ class Clock:
         -------
         float64 array of the same shape
         """
-        samples = np.asarray(samples)
+        # Counts in 32 bits would run over when `first_sample` is added; whole numbers are exact in a double up to 2**53.
+        samples = np.asarray(samples, dtype=np.float64)
         if self.is_nominal:
             return np.asarray((samples + self.first_sample) / self.sampling_rate_hz, dtype=np.float64)
-        return _piecewise(samples.astype(np.float64), self.knot_samples, self.knot_seconds)
+        return _piecewise(samples, self.knot_samples, self.knot_seconds)
 
     def samples(self, seconds: ArrayLike) -> Float:
         """Fractional sample numbers of session seconds: the inverse of `seconds`.
@@ -143,19 +147,6 @@ class Clock:
         if self.is_nominal:
             return np.asarray(seconds * self.sampling_rate_hz - self.first_sample, dtype=np.float64)
         return _piecewise(seconds, self.knot_seconds, self.knot_samples)
-
-    def mean_rate_hz(self, n_samples: int) -> float:
-        """Samples in a second of the session, over the whole recording; the stated rate for a nominal clock.
-
-        Parameters
-        ----------
-        n_samples : int
-            Length of the recording.
-        """
-        if self.is_nominal or n_samples < 2:
-            return self.sampling_rate_hz
-        start, end = self.seconds([0, n_samples - 1])
-        return float((n_samples - 1) / (end - start))
 
 
 def nominal_clock(stream: str, sampling_rate_hz: float, first_sample: int = 0) -> Clock:
@@ -214,10 +205,11 @@ def same_device_clock(clock: Clock, *, stream: str, sampling_rate_hz: float, fir
     ratio = clock.sampling_rate_hz / rate if is_slower else rate / clock.sampling_rate_hz
     if round(ratio) >= 1 and abs(ratio / round(ratio) - 1) < RATIO_TOLERANCE:
         rate = clock.sampling_rate_hz / round(ratio) if is_slower else clock.sampling_rate_hz * round(ratio)
+    how = f"counts with {clock.stream}, from the same clock of the device"
     if clock.is_nominal:
-        return Clock(stream, rate, int(first_sample))
+        return Clock(stream, rate, int(first_sample), how=how)
     device_s = (clock.knot_samples + clock.first_sample) / clock.sampling_rate_hz
-    return Clock(stream, rate, int(first_sample), device_s * rate - first_sample, clock.knot_seconds, clock.fit)
+    return Clock(stream, rate, int(first_sample), device_s * rate - first_sample, clock.knot_seconds, clock.fit, how)
 
 
 def fit_clock(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -176,6 +175,8 @@ def clock_text(clock: Clock) -> str:
     """Say how a stream's samples become seconds of the session."""
     start = f"sample 0 is at {float(clock.seconds(np.zeros(1))[0]):.6f} s"
     fit = clock.fit
+    if fit is None and (clock.how or not clock.is_nominal):
+        return f"{start}; {clock.how or 'by the times that the source states'}"
     if fit is None:
         return f"{start}; its own rate, {clock.sampling_rate_hz:g} Hz"
     return (
@@ -262,12 +263,3 @@ def _runs_of(names: list[str]) -> str:
         else:
             runs.append([name])
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
-
-
-def summary(plan: Plan) -> Mapping[str, int]:
-    """Numbers of units, spikes and things left out."""
-    return {
-        "units": sum(probe.n_units for probe in plan.probes),
-        "spikes": sum(probe.n_spikes for probe in plan.probes),
-        "left_out": len(plan.left_out),
-    }

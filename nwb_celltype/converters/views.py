@@ -19,6 +19,7 @@ from nwb_celltype.converters.records import (
     SourceSession,
     TraceSource,
 )
+from nwb_celltype.converters.traces import BinaryTraces
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,10 @@ class TraceView:
 
 def with_gain(traces: TraceSource, gain_uv: float) -> TraceSource:
     """Return the same traces with one scale for every channel, microvolts of one count."""
-    return TraceView(traces, traces.n_samples, np.full(traces.n_channels, float(gain_uv)))
+    gains_uv = np.full(traces.n_channels, float(gain_uv))
+    if isinstance(traces, BinaryTraces):  # so that windows can still be gathered straight from the file
+        return replace(traces, gains_uv=gains_uv)
+    return TraceView(traces, traces.n_samples, gains_uv)
 
 
 def first_seconds(session: SourceSession, seconds: float) -> SourceSession:

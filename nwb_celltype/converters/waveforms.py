@@ -195,7 +195,7 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
         waveform = np.asarray(templates.waveforms[row], dtype=np.float64)
         swing = np.ptp(waveform[:, usable], axis=0)
         swing = np.where(np.isfinite(swing), swing, 0.0)
-        if swing.max() > 0:
+        if swing.max(initial=0.0) > 0:
             peak = int(usable[np.argmax(swing)])
             channels = nearest_channels(probe, peak, n_channels)
             table.fill(row, waveform[:, channels], channels, peak, templates.source[row])

@@ -65,14 +65,14 @@ def _from_list(values: Sequence[Any]) -> list[tuple[int, int]] | None:
         return _runs(sorted(set(values))) or None
     ranges: list[tuple[int, int]] = []
     for value in values:
-        inner = None if isinstance(value, list | tuple) and len(value) != 2 else channel_ranges_of_item(value)
+        inner = None if isinstance(value, list | tuple) and len(value) != 2 else _ranges_of_item(value)
         if inner is None:
             return None
         ranges += inner
     return ranges or None
 
 
-def channel_ranges_of_item(value: Any) -> list[tuple[int, int]] | None:
+def _ranges_of_item(value: Any) -> list[tuple[int, int]] | None:
     """Read one entry of a list of channels: a range as text, a pair of numbers, or one number."""
     if isinstance(value, list | tuple):
         plain = all(isinstance(end, int) and not isinstance(end, bool) for end in value)

@@ -190,8 +190,8 @@ def _tags(block: Block) -> str:
             continue
         return label or ""
     block.problems.note(
-        f"{block.path_of('tags')}: {text!r} is no label that is known here; it is kept as written, and no evidence "
-        "will propose a label from it."
+        f"{block.path_of('tags')}: {text!r} is no label that is known here; it is kept as written, and units that "
+        "respond to the light are proposed to be that."
     )
     return text
 

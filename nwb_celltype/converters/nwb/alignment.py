@@ -80,6 +80,8 @@ def _method(clock: Clock, first: Clock) -> str:
         return "session clock"
     if clock.fit is not None:
         return "sync edges, piecewise linear"
-    if len(clock.knot_samples) > 1:
-        return "scaled from the clock of its probe"
+    if clock.how:
+        return clock.how
+    if not clock.is_nominal:
+        return "times that the source states, piecewise linear"
     return "nominal sampling rate, not aligned by sync edges"

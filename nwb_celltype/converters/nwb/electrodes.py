@@ -82,6 +82,8 @@ def _make(nwbfile: Any, columns: Mapping[str, TableColumn], n: int) -> None:
     from hdmf.common import ElementIdentifiers, VectorData  # type: ignore[import-untyped,unused-ignore]
     from pynwb.ecephys import ElectrodesTable
 
+    if n == 0:
+        return
     made = [
         VectorData(name=name, description=column.description, data=fit_values(column.values))
         for name, column in columns.items()

@@ -20,6 +20,8 @@ _STRUCTURE = frozenset(
         "spike_amplitudes",
     }
 )  # fmt: skip
+# columns that tell the units of several probes apart
+_BY_PROBE = frozenset({"probe", "original_cluster_id"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +124,11 @@ def unit_facts(units: tuple[ProbeUnits, ...]) -> tuple[dict[str, TableColumn], t
 def _facts(part: ProbeUnits, notes: list[str], several_probes: bool) -> dict[str, TableColumn]:
     sorting = part.sorting
     columns = {"unit_name": TableColumn(_texts(sorting.unit_names), "Name of the unit in the output of the sorter.")}
+    taken = _STRUCTURE | _BY_PROBE if several_probes else _STRUCTURE
     for name, column in sorting.columns.items():
         values = np.asarray(column.values)
         fitted = fit_name(name, values)
-        if fitted in _STRUCTURE or fitted in columns:
+        while fitted in taken or fitted in columns:
             fitted = f"{fitted}_of_sorter"
         if fitted != name:
             notes.append(f"The sorter's column {name} is called {fitted} here.")

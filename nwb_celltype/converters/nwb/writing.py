@@ -6,9 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
 from nwb_celltype.converters.nwb.blocks import Blocks, chunk_of_rows
+from nwb_celltype.converters.nwb.packed_chunks import dataset_options, fill
 from nwb_celltype.converters.nwb.terms import write_region_terms
 
 _COMPRESSION_LEVEL = 4
@@ -35,6 +37,7 @@ def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
 
     path = Path(path)
     write_region_terms(nwbfile)
+    traces = _leave_for_later(nwbfile)
     compress(nwbfile)
     try:
         with warnings.catch_warnings():
@@ -43,9 +46,34 @@ def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
             io = NWBHDF5IO(path, "w")
         with io:
             io.write(nwbfile)
+        _fill(path, traces)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _leave_for_later(nwbfile: Any) -> dict[str, Blocks]:
+    """Have the writer make empty datasets for traces; returns what belongs into them, by object id of the series."""
+    from hdmf.backends.hdf5.h5_utils import H5DataIO
+    from pynwb import TimeSeries
+
+    traces = {}
+    for child in nwbfile.all_children():
+        blocks = child.fields.get("data") if isinstance(child, TimeSeries) else None
+        if isinstance(blocks, Blocks):
+            traces[child.object_id] = blocks
+            child.fields["data"] = H5DataIO(**dataset_options(blocks))
+    return traces
+
+
+def _fill(path: Path, traces: dict[str, Blocks]) -> None:
+    if not traces:
+        return
+    with h5py.File(path, "r+") as file:
+        series: list[Any] = []
+        file.visititems(lambda _, node: series.append(node) if node.attrs.get("object_id") in traces else None)
+        for node in series:
+            fill(node["data"], traces[node.attrs["object_id"]])
 
 
 def compress(nwbfile: Any) -> None:

@@ -154,7 +154,13 @@ def file_clock(clock: Clock, counting: Counting) -> Clock:
     run = np.clip(np.searchsorted(counting.starts, samples, side="right") - 1, 0, None)
     seconds = clock.seconds(samples - counting.starts[run] + counting.numbers[run] - counting.first_sample)
     return Clock(
-        clock.stream, clock.sampling_rate_hz, clock.first_sample, samples.astype(np.float64), seconds, clock.fit
+        clock.stream,
+        clock.sampling_rate_hz,
+        clock.first_sample,
+        samples.astype(np.float64),
+        seconds,
+        clock.fit,
+        clock.how or ("" if clock.fit is not None else "sample numbers divided by the stated rate"),
     )
 
 
@@ -229,4 +235,5 @@ def _by_timestamps(stream: Stream, counting: Counting, clock: Clock, reference: 
         counting.first_sample,
         samples.astype(np.float64),
         to_session.seconds(seconds),
+        how="timestamps that Open Ephys synchronised while recording",
     )

@@ -301,7 +301,7 @@ def _dtype(values: Mapping[str, Any], unreadable: Mapping[str, str], notes: list
         return np.dtype(np.int16)
     try:
         dtype = np.dtype(value) if isinstance(value, str) else None
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = None
     if dtype is None or dtype.kind not in "iuf":
         notes.append(f"params.py: dtype is {value!r}, no type of number; the recording cannot be read")

@@ -139,7 +139,7 @@ def _around_file(path: Path) -> Run:
     if path.suffix not in _SUFFIXES:
         message = f"{path} is no SpikeGLX file; give a .bin file, or the folder of a run."
         raise InputError(message)
-    chosen = _stream_of(path.with_suffix(".meta") if path.suffix == ".meta" else path)
+    chosen = _stream_of(path)
     here = [stream for stream in _streams_in(path.parent) if stream.part == chosen.part]
     if not chosen.is_probe:
         below = [stream for stream in _streams_under(path.parent) if stream.part == chosen.part]

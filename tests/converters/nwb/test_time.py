@@ -45,7 +45,7 @@ def test_the_reference_starts_at_its_first_sample(tmp_path: Path) -> None:
         assert series["starting_time"].attrs["rate"] == 30000.0
         data = series["data"]
         assert (data.dtype, data.chunks) == (np.int16, (65536, 24))
-        assert (data.compression, data.compression_opts, data.shuffle) == ("gzip", 4, True)
+        assert (data.compression, data.compression_opts, data.shuffle) == ("gzip", 1, True)
         assert data.attrs["conversion"] == pytest.approx(sessions.GAIN_UV * 1e-6)
         expected = sessions.session().recordings[0].traces
         assert expected is not None
