@@ -7,7 +7,7 @@ FILE ?=
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-convert clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,12 @@ test: lint
 # Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench: $(STAMP)
 	$(BIN)/python benchmarks/c4_accuracy.py --data-dir "$(C4)"
+
+# Conversion and mean waveforms beside NeuroConv and SpikeInterface, on data that they make in BENCH (about 15 GB).
+BENCH ?= bench
+bench-convert: $(STAMP)
+	$(BIN)/python benchmarks/mean_waveforms.py --data-dir "$(BENCH)"
+	$(BIN)/python benchmarks/convert.py --data-dir "$(BENCH)"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo

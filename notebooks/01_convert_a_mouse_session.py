@@ -36,8 +36,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-warnings.filterwarnings("ignore", category=DeprecationWarning, module="numcodecs")  # on import, by NeuroConv
+# remarks of the tools themselves, of no concern here
+warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, where ipywidgets are not installed
 warnings.filterwarnings("ignore", category=UserWarning, module="pynapple")  # tables that it does not know
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="numcodecs")  # imported by NeuroConv
+warnings.filterwarnings("ignore", category=FutureWarning, module="neuroconv")  # its list of electrode columns
+warnings.filterwarnings("ignore", category=UserWarning, module="neuroconv")  # how it merges the schemas of interfaces
 
 sys.path.insert(0, str(Path("../examples").resolve()))
 from simulated_run import simulate_run
@@ -57,6 +61,7 @@ COLOURS = {
     "unclassified": "#999999",
 }
 LIGHT = "#56B4E9"
+pd.set_option("display.max_colwidth", 140)
 plt.rcParams.update(
     {
         "figure.dpi": 80,
@@ -266,14 +271,14 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), width_ratios=(3, 1
 left.plot(seconds, trace, color="0.35", lw=0.6)
 left.plot(shown, np.full(len(shown), trace.min() - 30), "^", color=COLOURS["PkC_ss"], ms=6, label=f"spikes of unit {unit}")
 left.set(xlabel="session time (s)", ylabel="potential (µV)", title="Trace of the peak channel")
-left.legend(loc="upper right")
+left.legend(loc="lower right", bbox_to_anchor=(1, 1))
 samples = np.round((times[:200] - series.starting_time) * series.rate).astype(int)
 window = np.arange(-30, 45)
 around = np.stack([series.data[s - 30 : s + 45, electrode] for s in samples]) * series.conversion * 1e6
-right.plot(window / series.rate * 1e3, around[:60].T, color="0.8", lw=0.4)
+right.plot(window / series.rate * 1e3, around.T, color="0.8", lw=0.4)
 right.plot(window / series.rate * 1e3, around.mean(axis=0), color=COLOURS["PkC_ss"], lw=2)
 right.axvline(0, color="k", lw=0.8, ls=":")
-right.set(xlabel="time from spike (ms)", ylabel="potential (µV)", title="200 spikes")
+right.set(xlabel="time from spike (ms)", ylabel="potential (µV)", title="the first 200 spikes")
 plt.show()
 
 # %% [markdown]
@@ -430,10 +435,10 @@ for k, (name, (low, high)) in enumerate(bands.items()):
     axis.axhspan(low, high, color=("0.93", "0.86", "0.97")[k], lw=0)
     axis.text(118, (low + high) / 2, f"{name}\nlayer", va="center", color="0.35")
 axis.scatter(*sites.T, marker="s", s=16, color="0.75", lw=0)
-for label, confidence, x, y in zip(answers.cell_type, answers.confidence, frame["rel_x"], frame["rel_y"], strict=True):
-    axis.scatter(x, y, s=160, color=COLOURS[label], alpha=0.85, edgecolor="white", zorder=3)
+for label, x, y in zip(answers.cell_type, frame["rel_x"], frame["rel_y"], strict=True):
+    axis.scatter(x, y, s=210, color=COLOURS[label], alpha=0.85, edgecolor="white", zorder=3)
 for unit, x, y in zip(frame.index, frame["rel_x"], frame["rel_y"], strict=True):
-    axis.annotate(str(unit), (x, y), color="white", ha="center", va="center", fontsize="x-small", zorder=4)
+    axis.annotate(str(unit), (x, y), color="white", ha="center", va="center", fontsize="small", zorder=4)
 handles = [
     Line2D([], [], marker="o", ls="", ms=10, color=colour, label=label.replace("_", " "))
     for label, colour in COLOURS.items()
@@ -476,7 +481,7 @@ _ = Path("dandiset/dandiset.yaml").write_text('identifier: "000000"\nname: simul
 dandi = Path(sys.executable).with_name("dandi")
 command = [dandi, "validate", "--format", "json", done.file]
 report = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
-pd.DataFrame(report)[["id", "severity", "message"]].style.hide()
+pd.DataFrame(report)[["id", "severity", "message"]]
 
 # %% [markdown]
 # ## Together with NeuroConv
@@ -518,5 +523,5 @@ print("traces:", *both.acquisition, "| electrodes:", len(both.electrodes), "| un
 # NWB, which rules and thresholds were used and where they come from.
 
 # %%
-os.chdir("/")
+os.chdir(Path(workplace.name).parent)
 workplace.cleanup()

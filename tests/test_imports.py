@@ -31,6 +31,7 @@ ORDER = (
     "nwb_io < converters < cli",
     "annotation < labelling < evidence < converters",
     "taxonomy < converters",
+    "errors < intervals < evidence",
     "annotation < batch",
     "evaluation < reporting",
     "annotation < reporting < review",

@@ -11,19 +11,40 @@ from typing import Any
 import click
 
 _KINDS = {
-    "phy": "A Phy or Kilosort folder (Kilosort 2 to 4), curated or not.",
-    "spikeglx": "A SpikeGLX run, with the sorting beside it or named after it.",
-    "spikeinterface": "A saved SpikeInterface sorting or sorting analyzer.",
-    "openephys": "An Open Ephys session in binary format, with the sorting beside it or named after it.",
+    "phy": ("Phy or Kilosort folder.", "A Phy or Kilosort folder (Kilosort 2 to 4), curated or not."),
+    "spikeglx": ("SpikeGLX run.", "A SpikeGLX run, with the sorting beside it or named after it."),
+    "spikeinterface": ("SpikeInterface folder.", "A saved SpikeInterface sorting or sorting analyzer."),
+    "openephys": (
+        "Open Ephys session.",
+        "An Open Ephys session in binary format, with the sorting beside it or named after it.",
+    ),
 }
+"""Kinds, each with a short and a longer line of help."""
 
 
-@click.group("convert", no_args_is_help=True)
+class _Kinds(click.Group):
+    """A group that lists its kinds when it is asked for another."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(f"There is no kind {args[0]!r}; choose one of {', '.join(self.commands)}.")
+        return super().resolve_command(ctx, args)
+
+
+_HELP = """Make an NWB file of a lab's folder.
+
+\b
+nwb-celltype convert template KIND PATH -o metadata.yaml     then fill it in
+nwb-celltype convert KIND PATH -m metadata.yaml --dry-run    what would be written, and what not
+nwb-celltype convert KIND PATH -m metadata.yaml -o FILE|FOLDER
+"""
+
+
+@click.group("convert", cls=_Kinds, help=_HELP, no_args_is_help=True, subcommand_metavar="KIND PATH... [OPTIONS]")
 def command() -> None:
-    """Convert a lab's folder to an NWB file: convert KIND PATH... --metadata FILE --out FILE|FOLDER.
-
-    Start with `convert template KIND PATH > metadata.yaml`, fill it in, and look at `--dry-run` before you write.
-    """
+    """Make an NWB file of a lab's folder."""
 
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
@@ -108,18 +129,18 @@ def _run(
         raise InputError(message)
 
 
-def _add(kind: str, text: str) -> None:
-    @command.command(kind, help=text)
+def _add(kind: str, short_text: str, text: str) -> None:
+    @command.command(kind, short_help=short_text, help=text)
     @_options
     def _kind(**arguments: Any) -> None:
         _run(kind, **arguments)
 
 
-for _kind_name, _text in _KINDS.items():
-    _add(_kind_name, _text)
+for _kind_name, _texts in _KINDS.items():
+    _add(_kind_name, *_texts)
 
 
-@command.command("template")
+@command.command("template", short_help="Metadata file to fill in.")
 @click.argument("kind", type=click.Choice(list(_KINDS)))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="File to write.  [default: print it]")

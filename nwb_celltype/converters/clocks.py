@@ -113,6 +113,11 @@ class Clock:
         """Whether seconds are sample numbers divided by the stated rate."""
         return len(self.knot_samples) == 0
 
+    @property
+    def start_s(self) -> float:
+        """Session seconds of the file's first sample."""
+        return float(self.seconds(0))
+
     def seconds(self, samples: ArrayLike) -> Float:
         """Session seconds of (fractional) sample numbers, file's first sample 0.
 
@@ -125,7 +130,7 @@ class Clock:
         -------
         float64 array of the same shape
         """
-        # Counts in 32 bits would run over when `first_sample` is added; whole numbers are exact in a double up to 2**53.
+        # Counts of 32 bits would run over when `first_sample` is added; a double is exact up to 2**53.
         samples = np.asarray(samples, dtype=np.float64)
         if self.is_nominal:
             return np.asarray((samples + self.first_sample) / self.sampling_rate_hz, dtype=np.float64)

@@ -173,7 +173,7 @@ def _waveforms_text(recording: ProbeRecording, options: Options) -> str:
 
 def clock_text(clock: Clock) -> str:
     """Say how a stream's samples become seconds of the session."""
-    start = f"sample 0 is at {float(clock.seconds(np.zeros(1))[0]):.6f} s"
+    start = f"sample 0 is at {clock.start_s:.6f} s"
     fit = clock.fit
     if fit is None and (clock.how or not clock.is_nominal):
         return f"{start}; {clock.how or 'by the times that the source states'}"

@@ -101,15 +101,11 @@ def first_seconds(session: SourceSession, seconds: float) -> SourceSession:
     """
     if not session.recordings:
         return session
-    end_s = _start_s(session.recordings[0].clock) + seconds
+    end_s = session.recordings[0].clock.start_s + seconds
     recordings = tuple(_cut_recording(recording, end_s) for recording in session.recordings)
     pulses = tuple(_cut_pulses(p, end_s) for p in session.pulses)
     note = f"Only the first {seconds:g} s were converted, as asked; the file is for trying out."
     return replace(session, recordings=recordings, pulses=pulses, notes=(*session.notes, note))
-
-
-def _start_s(clock: Clock) -> float:
-    return float(clock.seconds(np.zeros(1))[0])
 
 
 def _cut_recording(recording: ProbeRecording, end_s: float) -> ProbeRecording:

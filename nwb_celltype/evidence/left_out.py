@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nwb_celltype.errors import UsageError
-from nwb_celltype.evidence.pulses import PulseTimes, merged_intervals
+from nwb_celltype.evidence.pulses import PulseTimes
+from nwb_celltype.intervals import merged_intervals, remaining_intervals
 
 Float = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def observed_without(
     durations = np.asarray(pulses.durations_s, dtype=np.float64)
     ends = onsets + np.where(np.isnan(durations), np.inf, np.maximum(durations, 0))
     known = np.isfinite(onsets)
-    return _minus(_intervals(obs_intervals), np.column_stack([onsets - before_s, ends + after_s])[known])
+    return remaining_intervals(_intervals(obs_intervals), np.column_stack([onsets - before_s, ends + after_s])[known])
 
 
 def observed_outside(obs_intervals: ArrayLike, from_s: float, to_s: float | None = None) -> Float:
@@ -72,7 +73,7 @@ def observed_outside(obs_intervals: ArrayLike, from_s: float, to_s: float | None
     if not from_s <= stop:
         message = f"The stretch to leave out runs from {from_s} s to {to_s} s; its end lies before its start."
         raise UsageError(message)
-    return _minus(_intervals(obs_intervals), np.array([[float(from_s), stop]]))
+    return remaining_intervals(_intervals(obs_intervals), np.array([[float(from_s), stop]]))
 
 
 def observed_before(
@@ -101,21 +102,3 @@ def _intervals(obs_intervals: ArrayLike) -> Float:
         message = "Observed intervals are a (k, 2) array of starts and stops in seconds, each start before its stop."
         raise UsageError(message)
     return merged_intervals(given)
-
-
-def _minus(kept: Float, removed: Float) -> Float:
-    """Take sorted, merged `removed` out of sorted, merged `kept`; both open up to infinity."""
-    rows: list[tuple[float, float]] = []
-    cuts = merged_intervals(removed)
-    for start, stop in kept.tolist():
-        position = start
-        first = int(np.searchsorted(cuts[:, 1], start, side="right")) if len(cuts) else 0
-        for cut_start, cut_stop in cuts[first:].tolist():
-            if cut_start >= stop:
-                break
-            if cut_start > position:
-                rows.append((position, cut_start))
-            position = max(position, cut_stop)
-        if position < stop:
-            rows.append((position, stop))
-    return np.array(rows, dtype=np.float64).reshape(-1, 2)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nwb_celltype.errors import UsageError
-from nwb_celltype.evidence.pulses import OptotagWindows, PulseSet, Stimulation, lit_intervals, merged_intervals
+from nwb_celltype.evidence.pulses import OptotagWindows, PulseSet, Stimulation, lit_intervals
 from nwb_celltype.evidence.salt import latency_test, window_latencies
+from nwb_celltype.intervals import merged_intervals
 
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]

@@ -176,20 +176,6 @@ class PulseSet:
         return len(self.onsets_s)
 
 
-def merged_intervals(intervals: Float) -> Float:
-    """Intervals in ascending order, those that touch or overlap made one; empty ones left out."""
-    if len(intervals) == 0:
-        return np.empty((0, 2))
-    ordered = intervals[intervals[:, 1] > intervals[:, 0]]
-    if len(ordered) == 0:
-        return np.empty((0, 2))
-    ordered = ordered[np.argsort(ordered[:, 0], kind="stable")]
-    reach = np.maximum.accumulate(ordered[:, 1])
-    begins = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
-    ends = np.concatenate([begins[1:], [True]])
-    return np.column_stack([ordered[begins, 0], reach[ends]])
-
-
 def lit_intervals(stimulations: Sequence[Stimulation]) -> Float:
     """(m, 2) array: when any light was on; NaN durations last for ever."""
     pairs = [np.empty((0, 2))]

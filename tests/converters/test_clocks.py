@@ -116,7 +116,12 @@ def test_positive_drift_is_a_stream_that_runs_fast():
     assert fast.fit.drift_ppm == pytest.approx(40)
     assert slow.fit.drift_ppm == pytest.approx(-40)
     assert (fast.fit.n_edges, fast.fit.n_unmatched) == (60, 0)
-    assert fast.mean_rate_hz(1_000_000) == pytest.approx(25001)
+    assert float(np.diff(fast.seconds([0, 25001]))[0]) == pytest.approx(1)
+
+
+def test_counts_in_32_bits_do_not_run_over():
+    late = Clock("imec0.ap", 30000.0, first_sample=500_000_000)
+    assert late.seconds(np.array([2_000_000_000], dtype=np.int32)).tolist() == [2_500_000_000 / 30000]
 
 
 def test_a_stream_that_starts_later_and_ends_earlier():

@@ -9,7 +9,8 @@ import pytest
 
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evidence import OptotagWindows, PulseSet, Stimulation
-from nwb_celltype.evidence.pulses import choose_pulses, lit_intervals, merged_intervals
+from nwb_celltype.evidence.pulses import choose_pulses, lit_intervals
+from nwb_celltype.intervals import merged_intervals
 
 WINDOWS = OptotagWindows()
 

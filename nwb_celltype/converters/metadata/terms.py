@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from nwb_celltype.converters.metadata.records import Term
 from nwb_celltype.taxonomy import Layer, layer_of
 
+_ALLEN = "https://purl.brain-bican.org/ontology/mbao/MBA_"
+_OBO = "http://purl.obolibrary.org/obo/"
 _CURIE = (
     r"(?:https?://purl\.obolibrary\.org/obo/|https?://purl\.brain-bican\.org/ontology/mbao/)?(UBERON|MBA)[:_](\d{1,12})"
 )
@@ -168,10 +170,21 @@ def layer_terms(layer: str, *, mouse: bool) -> tuple[Term, ...]:
     return next((p.terms(mouse=mouse) for p in PLACES if p.layer == layer and p.acronym.startswith("CBX")), ())
 
 
+def uri_of(curie: str) -> str:
+    """Address of a term of the Allen atlas, or of an OBO ontology.
+
+    Examples
+    --------
+    >>> uri_of("UBERON:0002129")
+    'http://purl.obolibrary.org/obo/UBERON_0002129'
+    """
+    prefix, _, number = curie.partition(":")
+    return f"{_ALLEN}{number}" if prefix == "MBA" else f"{_OBO}{prefix}_{number}"
+
+
 def _term(ontology: str, number: str, name: str) -> Term:
-    if ontology == "MBA":
-        return Term(f"MBA:{number}", name, f"https://purl.brain-bican.org/ontology/mbao/MBA_{number}")
-    return Term(f"UBERON:{number}", name, f"http://purl.obolibrary.org/obo/UBERON_{number}")
+    curie = f"{ontology}:{number}"
+    return Term(curie, name, uri_of(curie))
 
 
 def _by_curie(ontology: str, number: str) -> Place | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,11 @@ def _text(value: Any) -> str:
     if isinstance(value, float | np.floating) and np.isnan(value):
         return ""
     return str(value)
+
+
+def texts(values: Iterable[Any]) -> NDArray[Any]:
+    """Column of texts, each as long as it is."""
+    return np.array([str(value) for value in values], dtype=np.object_)
 
 
 def says_nothing(values: NDArray[Any]) -> bool:

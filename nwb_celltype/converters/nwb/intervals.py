@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nwb_celltype.converters.metadata.records import StimulusMetadata
 from nwb_celltype.converters.records import ProbeRecording, Pulses
 from nwb_celltype.errors import InputError
+from nwb_celltype.intervals import remaining_intervals
 
 Intervals = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ def observed(recording: ProbeRecording, left_out: Intervals) -> tuple[Intervals 
     if n_samples is None:
         return None, ""
     start, stop = clock.seconds(np.array([0.0, n_samples]))
-    intervals = _without(float(start), float(stop), left_out)
+    intervals = remaining_intervals(np.array([[start, stop]]), left_out)
     if len(intervals) == 0:
         message = (
             f"The periods to be left out cover the whole recording of {recording.probe.name} "
@@ -82,24 +83,3 @@ def observed(recording: ProbeRecording, left_out: Intervals) -> tuple[Intervals 
         )
         raise InputError(message)
     return intervals, source
-
-
-def _without(start: float, stop: float, left_out: Intervals) -> Intervals:
-    """Return the parts of one period that lie in none of others.
-
-    Examples
-    --------
-    >>> _without(0.0, 10.0, np.array([[2.0, 3.0], [2.5, 4.0], [9.0, 20.0]])).tolist()
-    [[0.0, 2.0], [4.0, 9.0]]
-    """
-    kept = []
-    at = start
-    for a, b in left_out[np.argsort(left_out[:, 0], kind="stable")]:
-        if a > at:
-            kept.append((at, min(float(a), stop)))
-        at = max(at, float(b))
-        if at >= stop:
-            break
-    if at < stop:
-        kept.append((at, stop))
-    return np.array([(a, b) for a, b in kept if a < b], dtype=np.float64).reshape(-1, 2)

@@ -10,7 +10,7 @@ import numpy as np
 from nwb_celltype.converters.metadata.records import SessionMetadata, Term
 from nwb_celltype.converters.metadata.regions import ChannelRegions, channel_regions
 from nwb_celltype.converters.metadata.terms import layer_terms as terms_of_layer
-from nwb_celltype.converters.nwb.columns import TableColumn, fit_name, says_nothing
+from nwb_celltype.converters.nwb.columns import TableColumn, fit_name, says_nothing, texts
 from nwb_celltype.converters.nwb.devices import probe_device
 from nwb_celltype.converters.nwb.electrodes import existing_rows, write_electrodes
 from nwb_celltype.converters.records import Integer, Probe, ProbeRecording
@@ -118,19 +118,19 @@ def _columns(recording: ProbeRecording, regions: ChannelRegions, groups: tuple[A
     region_ids, layer_ids = zip(*map(_curies, regions.terms, regions.layer), strict=True) if len(probe) else ((), ())
     shank = "on the shank" if len(np.unique(probe.shanks)) == 1 else "on the probe, over all shanks"
     columns = {
-        "location": TableColumn(_texts(name or UNKNOWN for name in regions.location), "Brain region."),
+        "location": TableColumn(texts(name or UNKNOWN for name in regions.location), "Brain region."),
         "group": TableColumn(_objects(groups), "Electrode group: the shank."),
-        "group_name": TableColumn(_texts(group.name for group in groups), "Name of the electrode group."),
+        "group_name": TableColumn(texts(group.name for group in groups), "Name of the electrode group."),
         "rel_x": TableColumn(probe.positions_um[:, 0], f"Position across, {shank}, micrometres."),
         "rel_y": TableColumn(probe.positions_um[:, 1], "Position along the shank, micrometres."),
-        "filtering": TableColumn(_texts(probe.filtering or [""] * len(probe)), "Hardware filter."),
-        "channel_name": TableColumn(_texts(probe.channel_names), "Name of the channel, unique on its probe."),
+        "filtering": TableColumn(texts(probe.filtering or [""] * len(probe)), "Hardware filter."),
+        "channel_name": TableColumn(texts(probe.channel_names), "Name of the channel, unique on its probe."),
         "shank": TableColumn(probe.shanks, "Number of the shank on its probe, from 0."),
-        "layer": TableColumn(_texts(regions.layer), "Layer of the tissue, as the experimenter states it."),
+        "layer": TableColumn(texts(regions.layer), "Layer of the tissue, as the experimenter states it."),
         "location_ontology_id": TableColumn(
-            _texts(region_ids), "Terms of public ontologies (UBERON, Allen atlas) for the region."
+            texts(region_ids), "Terms of public ontologies (UBERON, Allen atlas) for the region."
         ),
-        "layer_ontology_id": TableColumn(_texts(layer_ids), "Terms of public ontologies for the layer."),
+        "layer_ontology_id": TableColumn(texts(layer_ids), "Terms of public ontologies for the layer."),
     }
     if probe.is_reference is not None:
         columns["is_reference"] = TableColumn(
@@ -163,10 +163,6 @@ def layer_terms(terms: tuple[Term, ...], layer: str) -> tuple[Term, ...]:
     """Those of the terms that stand for the layer, and not for the region around it."""
     known = {term.curie for term in terms_of_layer(layer, mouse=True)} if layer else set()
     return tuple(term for term in terms if term.curie in known)
-
-
-def _texts(values: Any) -> Any:
-    return np.array([str(value) for value in values], dtype=np.object_)
 
 
 def _objects(values: tuple[Any, ...]) -> Any:

@@ -112,7 +112,7 @@ def _scale(traces: TraceSource, gain_uv: float | None) -> dict[str, Any]:
 def _timing(traces: TraceSource, clock: Clock) -> tuple[dict[str, Any], str]:
     """Start and rate, or a time for every sample where the stream's clock did not run evenly."""
     n = traces.n_samples
-    start_s = float(clock.seconds(np.zeros(1))[0])
+    start_s = clock.start_s
     if len(clock.knot_samples) < 2:
         return {"starting_time": start_s, "rate": float(clock.sampling_rate_hz)}, ""
     end_s = float(clock.seconds(np.array([float(n)]))[0])

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nwb_celltype.converters.metadata.records import Term
+from nwb_celltype.converters.metadata.terms import uri_of
 
 _COLUMNS = {"location": "location_ontology_id", "layer": "layer_ontology_id"}
-_ALLEN = "https://purl.brain-bican.org/ontology/mbao/MBA_"
-_OBO = "http://purl.obolibrary.org/obo/"
 
 
 def write_species_term(nwbfile: Any, term: Term | None) -> None:
@@ -37,18 +36,6 @@ def write_region_terms(nwbfile: Any) -> None:
         for key, curies in pairs:
             for curie in filter(None, str(curies).split(", ")):
                 _add(nwbfile, table, name, str(key), curie, uri_of(curie))
-
-
-def uri_of(curie: str) -> str:
-    """Address of a term of the Allen atlas, or of an OBO ontology.
-
-    Examples
-    --------
-    >>> uri_of("UBERON:0002129")
-    'http://purl.obolibrary.org/obo/UBERON_0002129'
-    """
-    prefix, _, number = curie.partition(":")
-    return f"{_ALLEN}{number}" if prefix == "MBA" else f"{_OBO}{prefix}_{number}"
 
 
 def _add(nwbfile: Any, container: Any, attribute: str, key: str, curie: str, uri: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.converters.nwb.columns import TableColumn, fit_name, kind_of, says_nothing, stack
+from nwb_celltype.converters.nwb.columns import TableColumn, fit_name, kind_of, says_nothing, stack, texts
 from nwb_celltype.converters.nwb.probes import UNKNOWN, WrittenProbe
 from nwb_celltype.converters.records import Integer, Sorting, UnitWaveforms
 from nwb_celltype.errors import InputError
@@ -123,7 +122,7 @@ def unit_facts(units: tuple[ProbeUnits, ...]) -> tuple[dict[str, TableColumn], t
 
 def _facts(part: ProbeUnits, notes: list[str], several_probes: bool) -> dict[str, TableColumn]:
     sorting = part.sorting
-    columns = {"unit_name": TableColumn(_texts(sorting.unit_names), "Name of the unit in the output of the sorter.")}
+    columns = {"unit_name": TableColumn(texts(sorting.unit_names), "Name of the unit in the output of the sorter.")}
     taken = _STRUCTURE | _BY_PROBE if several_probes else _STRUCTURE
     for name, column in sorting.columns.items():
         values = np.asarray(column.values)
@@ -135,7 +134,7 @@ def _facts(part: ProbeUnits, notes: list[str], several_probes: bool) -> dict[str
         columns[fitted] = TableColumn(values, column.description or f"{name}, as the sorter states it.")
     if several_probes:
         probe_name = part.probe.recording.probe.name
-        columns["probe"] = TableColumn(_texts([probe_name] * len(sorting)), "Probe that recorded the unit.")
+        columns["probe"] = TableColumn(texts([probe_name] * len(sorting)), "Probe that recorded the unit.")
         columns["original_cluster_id"] = TableColumn(
             np.asarray(sorting.unit_ids, dtype=np.int64), "Id of the unit in the output of its probe's sorter."
         )
@@ -150,10 +149,10 @@ def _place(part: ProbeUnits) -> dict[str, TableColumn]:
     positions = np.full((len(peaks), 2), np.nan)
     positions[peaks >= 0] = probe.positions_um[peaks[peaks >= 0]]
     return {
-        "location": TableColumn(_texts(locations), "Brain region of the unit's peak channel."),
-        "layer": TableColumn(_texts(_at(regions.layer, peaks)), "Layer of the tissue at the unit's peak channel."),
+        "location": TableColumn(texts(locations), "Brain region of the unit's peak channel."),
+        "layer": TableColumn(texts(_at(regions.layer, peaks)), "Layer of the tissue at the unit's peak channel."),
         "peak_channel": TableColumn(
-            _texts(_at(probe.channel_names, peaks)),
+            texts(_at(probe.channel_names, peaks)),
             "Name of the channel where the unit's waveform is largest; the first of its electrodes.",
         ),
         "depth": TableColumn(positions[:, 1], "Position of the peak channel along the shank, micrometres."),
@@ -168,7 +167,7 @@ def _waveform_facts(part: ProbeUnits) -> dict[str, TableColumn]:
         return {}
     columns = {
         "waveform_source": TableColumn(
-            _texts(waveforms.source), "What the mean waveform was made from, or why there is none."
+            texts(waveforms.source), "What the mean waveform was made from, or why there is none."
         ),
         "n_waveforms": TableColumn(
             np.asarray(waveforms.n_spikes_used, dtype=np.int64), "Spikes whose traces were averaged; 0 for templates."
@@ -200,10 +199,6 @@ def _first_stated(sorters: TableColumn, ours: TableColumn) -> TableColumn:
 
 def _at(names: tuple[str, ...], peaks: Integer) -> list[str]:
     return [names[row] if row >= 0 else "" for row in peaks]
-
-
-def _texts(values: Any) -> NDArray[Any]:
-    return np.array([str(value) for value in values], dtype=np.object_)
 
 
 def sources_text(units: tuple[ProbeUnits, ...]) -> str:
