@@ -1,7 +1,7 @@
 """Write a simulated SpikeGLX run with its sorting: what the notebook and docs/converting.md convert.
 
-Nothing in it was recorded. The units fire and look as those of `simulate_session.py`; two interneurons answer a laser and
-simple spikes pause after complex spikes. The folder looks like this::
+Nothing in it was recorded. The units fire and look as those of `simulate_session.py`; two interneurons answer a laser,
+and simple spikes pause after complex spikes. The folder looks like this::
 
     simulated_g0/simulated_g0_t0.nidq.{bin,meta}                            25 kHz, 50 ppm fast, laser on line 3
     simulated_g0/simulated_g0_imec0/simulated_g0_t0.imec0.ap.{bin,meta}     Neuropixels 1.0, 48 of 384 channels saved
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from simulate_session import RECIPES, Recipe, spike_times
+from simulate_session import RECIPES, spike_times
 
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
@@ -172,7 +172,7 @@ def _sync(seconds: Float) -> NDArray[np.int64]:
 
 
 def _write_nidq(folder: Path, seconds: float, laser_s: Float, puffs_s: Float) -> None:
-    """Write NIDQ: one analog channel (a wheel, say) and a word of 16 digital lines, on a clock that runs 50 ppm fast."""
+    """Write NIDQ: one analog channel and a word of 16 digital lines, on a clock that runs 50 ppm fast."""
     path = folder / f"{NAME}_g0_t0.nidq.bin"
     n = round((seconds + 0.01) * NI_RATE_HZ)
     when = NI_OFFSET_S + (NI_FIRST_SAMPLE + np.arange(n)) / (NI_RATE_HZ * (1 + NI_DRIFT_PPM * 1e-6))
@@ -183,10 +183,10 @@ def _write_nidq(folder: Path, seconds: float, laser_s: Float, puffs_s: Float) ->
     counts = np.stack([np.rint(5000 * np.sin(2 * np.pi * 0.1 * when)), lines], axis=1).astype("<i2")
     counts.tofile(path)
     values: dict[str, object] = {
-        "acqMnMaXaDw": "0,0,1,1", "nSavedChans": 2, "niAiRangeMax": 5, "niAiRangeMin": -5, "niMAGain": 1, "niMNGain": 200,
-        "niMaxInt": 32768, "niMuxFactor": 32, "niSampRate": NI_RATE_HZ, "niXAChans1": 0, "niXDBytes1": 2,
-        "niXDChans1": "0:15", "snsMnMaXaDw": "0,0,1,1", "snsSaveChanSubset": "all", "syncNiChan": SYNC_LINE,
-        "syncNiChanType": 0, "syncNiThresh": 1.1, "typeThis": "nidq",
+        "acqMnMaXaDw": "0,0,1,1", "nSavedChans": 2, "niAiRangeMax": 5, "niAiRangeMin": -5, "niMAGain": 1,
+        "niMNGain": 200, "niMaxInt": 32768, "niMuxFactor": 32, "niSampRate": NI_RATE_HZ, "niXAChans1": 0,
+        "niXDBytes1": 2, "niXDChans1": "0:15", "snsMnMaXaDw": "0,0,1,1", "snsSaveChanSubset": "all",
+        "syncNiChan": SYNC_LINE, "syncNiChanType": 0, "syncNiThresh": 1.1, "typeThis": "nidq",
     }  # fmt: skip
     _write_header(path, n, NI_RATE_HZ, NI_FIRST_SAMPLE, values, {"snsChanMap": "(0,0,32,1,1)(XA0;0:0)(XD0;1:1)"})
 
@@ -226,7 +226,7 @@ def _write_header(
 
 
 def _write_sorting(folder: Path, samples: dict[int, Integer], rng: np.random.Generator) -> int:
-    """Write the Kilosort folder; one cluster is a merge of two templates and has an id of its own, which is returned."""
+    """Write the Kilosort folder and return the id of the cluster that is a merge of two templates."""
     folder.mkdir(parents=True, exist_ok=True)
     n = len(samples)
     spikes = np.concatenate(list(samples.values()))

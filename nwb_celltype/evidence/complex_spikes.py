@@ -176,11 +176,13 @@ def _rates(units: Units, trains: list[Float]) -> Float:
     span = max((float(t[-1]) for t in sound), default=0.0) - min((float(t[0]) for t in sound), default=0.0)
     rates = np.zeros(len(trains))
     for i, train in enumerate(trains):
-        seconds = span
-        if units.obs_intervals is not None and len(units.obs_intervals[i]):
-            seconds = float(np.sum(np.diff(units.obs_intervals[i], axis=1)))
+        seconds, n_spikes = span, len(train)
+        if units.obs_intervals is not None and len(units.obs_intervals[i]) and is_ascending(train):
+            observed = units.obs_intervals[i]
+            seconds = float(np.sum(np.diff(observed, axis=1)))
+            n_spikes = int(np.sum(np.diff(np.searchsorted(train, observed), axis=1)))
         if seconds > 0 and is_ascending(train):
-            rates[i] = len(train) / seconds
+            rates[i] = n_spikes / seconds
     return rates
 
 

@@ -20,7 +20,8 @@ def join_evidence(own: Annotation, proposed: Annotation) -> Annotation:
 
     Labels, abstentions, confidence and source type stay as that person gave them, whatever a rule proposes; so a run
     is ground truth only if the person's table says so. The person's own evidence comes first, then what was measured.
-    Where the two do not agree, the note of the first measured piece says so.
+    Where the two do not agree, the note of the first measured piece says so. Parameters of each rule that was joined
+    go into the run's, under ``evidence_measured_by`` and the name of the rule.
 
     Parameters
     ----------
@@ -70,7 +71,9 @@ def join_evidence(own: Annotation, proposed: Annotation) -> Annotation:
         joined.append((*stated, *measured))
     fields = dict(own.method.fields)
     parameters = dict(fields.get("parameters") or {})
-    parameters["evidence_measured_by"] = dict(proposed.method.fields.get("parameters") or {})
+    rule = dict(proposed.method.fields.get("parameters") or {})
+    measured_by = dict(parameters.get("evidence_measured_by") or {})
+    parameters["evidence_measured_by"] = {**measured_by, str(rule.get("rule", proposed.run_name)): rule}
     fields["parameters"] = parameters
     fields["references"] = list(
         dict.fromkeys([*fields.get("references", ()), *proposed.method.fields.get("references", ())])

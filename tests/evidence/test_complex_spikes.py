@@ -180,6 +180,14 @@ def test_observed_intervals_count_for_rates() -> None:
     assert len(cs_ss_pairs(Units.from_arrays(trains, obs_intervals=observed))) == 1
 
 
+def test_spikes_outside_observed_intervals_count_for_no_rate() -> None:
+    rng = np.random.default_rng(5)
+    complex_, simple = purkinje_cell(rng, 120.0)
+    units = Units.from_arrays([complex_, simple], obs_intervals=[[[0.0, 20.0]], [[0.0, 20.0]]])
+    (pair,) = cs_ss_pairs(units)  # six times the rate, if all spikes were counted in the 20 s
+    assert (pair.cs_unit_id, pair.ss_unit_id) == (0, 1)
+
+
 def test_candidates_alone_are_tested() -> None:
     rng = np.random.default_rng(9)
     trains = [*purkinje_cell(rng, 300), *purkinje_cell(rng, 300)]

@@ -56,7 +56,7 @@ def test_labels_that_agree_gain_evidence_and_nothing_else(units: Units, proposed
     assert all(note.startswith("laser: ") for note in notes(joined))
     assert joined.input_sha256 == mine.input_sha256
     assert joined.method.fields["person"] == "our lab"
-    assert joined.method.fields["parameters"]["evidence_measured_by"]["rule"] == "optotag"
+    assert joined.method.fields["parameters"]["evidence_measured_by"]["optotag"]["rule_version"] == "1"
     assert "doi:10.1038/nature12176" in joined.method.fields["references"]
     assert mine.evidence is None
 

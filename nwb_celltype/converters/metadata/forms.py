@@ -35,7 +35,7 @@ _LIGHT_EXAMPLE = """\
 # Light that was switched by one of the lines above. With it, units are tested for a response to light.
 #|Optogenetics:
 #|  - events: {events}
-#|    device: laser           # describe it under Devices
+#|    device: blue_laser      # describe it under Devices
 #|    wavelength_nm: 473
 #|    power_mw: 5             # while a pulse lasts
 #|    location: Cerebellar cortex
@@ -156,7 +156,7 @@ def _device_block(recordings: Sequence[ProbeRecording]) -> str:
 
 def _laser_lines() -> list[str]:
     return [
-        "#|  laser:",
+        "#|  blue_laser:",
         "#|    description: 473 nm diode laser, 200 um fibre on the surface of the brain.",
         "#|    manufacturer: Coherent",
     ]

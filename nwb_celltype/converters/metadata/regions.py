@@ -28,6 +28,7 @@ _SMALLEST_GAIN_UV, _LARGEST_GAIN_UV = 1e-4, 1e3
 # What NeuroConv's own interfaces keep beside our probes.
 _NEUROCONV = ("Device", "Electrode", "ElectricalSeries", "SpikeEventSeries", "UnitProperties", "LFP", "Units")
 _LOCATION_EXAMPLE = "location: Cerebellar cortex"
+_Ends = tuple[str, float, float]
 _TERM_ALONE = "a place by name; a term that is not known here needs its name, in front of it"
 
 
@@ -286,26 +287,28 @@ class _Rules:
             self.problems.add(self.path, f"{len(found)} ranges", f"at most {_MOST_RANGES}", "channels: 0-95")
             return
         reported = set()
-        ends = [(path, rule, _ends(rule)) for path, rule in found]
-        for j, (path, rule, mine) in enumerate(ends):
-            for k, (earlier_path, earlier, theirs) in enumerate(ends[:j]):
+        known = [(path, _ends(rule), None if self.probe is None else _rows(rule, self.probe)) for path, rule in found]
+        for j, (path, mine, rows) in enumerate(known):
+            for k, (earlier_path, theirs, earlier_rows) in enumerate(known[:j]):
                 if (theirs is None and mine is not None and k == 0) or path == earlier_path:
                     continue
-                if (path, earlier_path) not in reported and self._meet(earlier, rule):
+                if rows is not None and earlier_rows is not None:
+                    do_meet = bool((rows & earlier_rows).any())
+                else:
+                    do_meet = _meet(mine, theirs)
+                if do_meet and (path, earlier_path) not in reported:
                     reported.add((path, earlier_path))
                     hint = "each channel in one rule (a region common to all goes to Ecephys)"
                     self.problems.add(path, f"overlaps with {earlier_path}", hint)
 
-    def _meet(self, a: RegionRule, b: RegionRule) -> bool:
-        if self.probe is not None:
-            return bool((_rows(a, self.probe) & _rows(b, self.probe)).any())
-        one, other = _ends(a), _ends(b)
-        if one is None or other is None:
-            return True
-        return one[0] == other[0] and one[1] < other[2] and other[1] < one[2]
+
+def _meet(one: _Ends | None, other: _Ends | None) -> bool:
+    if one is None or other is None:
+        return True
+    return one[0] == other[0] and one[1] < other[2] and other[1] < one[2]
 
 
-def _ends(rule: RegionRule) -> tuple[str, float, float] | None:
+def _ends(rule: RegionRule) -> _Ends | None:
     """Kind and half-open range of a rule; `None` for the whole probe."""
     if rule.first_channel is not None and rule.last_channel is not None:
         return "channels", rule.first_channel, rule.last_channel + 1

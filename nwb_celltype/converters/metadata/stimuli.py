@@ -98,7 +98,18 @@ def _stimulus(
         leave_out_from_s=from_s,
         leave_out_to_s=to_s,
     )
+    _compare_tags(block, stimulus, earlier)
     return _with_site(block, stimulus, earlier)
+
+
+def _compare_tags(block: Block, stimulus: StimulusMetadata, earlier: Sequence[StimulusMetadata]) -> None:
+    """Write down cells that the same pulses are said to tag otherwise: the responses could not be told apart."""
+    tags = {other.tags for other in earlier if other.events == stimulus.events} - {"", stimulus.tags}
+    if stimulus.events and stimulus.tags and tags:
+        found = f"{stimulus.tags!r} and, for the same pulses, {sorted(tags)[0]!r}"
+        block.wrong(
+            "tags", f"one label for the cells that respond to {stimulus.events}", f"tags: {sorted(tags)[0]}", found
+        )
 
 
 def _events_of(block: Block, events: Mapping[str, EventMetadata], source: SourceSession | None) -> str:

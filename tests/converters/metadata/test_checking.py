@@ -158,6 +158,15 @@ def test_stimuli_share_a_site_only_if_they_are_alike() -> None:
     assert "name of another place" in problems(metadata)[0]
 
 
+def test_the_same_pulses_tag_one_kind_of_cell() -> None:
+    metadata = given()
+    first = metadata["Optogenetics"][0]
+    metadata["Optogenetics"] = [{**first, "tags": "MLI"}, {**first, "location": "Crus 2", "tags": "GoC"}]
+    assert "one label for the cells that respond to laser" in problems(metadata)[0]
+    metadata["Optogenetics"][1]["tags"] = "MLI"
+    assert len(check_metadata(metadata).stimuli) == 2
+
+
 @pytest.mark.parametrize(
     ("key", "written", "value"),
     [
