@@ -65,6 +65,8 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE",
                      help="Your own labels (CSV, TSV): they become the ground-truth run."),
         click.option("--by", metavar="WHO", help="With --labels: name or ORCID of who labelled."),
+        click.option("--taxonomy", type=click.Choice(["auto", "cerebellum", "forebrain", "free"]), default="auto",
+                     show_default=True, help="With --labels: whose words they are."),
         click.option("--overwrite", is_flag=True, help="Replace an existing file."),
         click.option("--dry-run", is_flag=True, help="Report what would be written and what not; write nothing."),
         click.option("--no-inspect", is_flag=True, help="Do not ask nwbinspector about the finished file."),
@@ -85,6 +87,7 @@ def _run(
     stub_s: float | None,
     labels: Path | None,
     by: str | None,
+    taxonomy: Any,
     overwrite: bool,
     dry_run: bool,
     no_inspect: bool,
@@ -108,6 +111,7 @@ def _run(
         dry_run=dry_run,
         labels=labels,
         by=by,
+        taxonomy=taxonomy,
         inspect=not no_inspect,
         on_phase=progress.phase,
         progress=progress,
@@ -149,7 +153,7 @@ def _template(kind: str, paths: tuple[Path, ...], out: Path | None, overwrite: b
     """Write a commented metadata file for KIND, filled with what the source at PATHS says."""
     from nwb_celltype.converters import template
     from nwb_celltype.converters.kinds import interface_for
-    from nwb_celltype.errors import RefusedError
+    from nwb_celltype.errors import InputError, RefusedError
 
     text = template(kind, interface_for(kind, list(paths)).session if paths else None)
     if out is None:
@@ -158,5 +162,9 @@ def _template(kind: str, paths: tuple[Path, ...], out: Path | None, overwrite: b
     if out.exists() and not overwrite:
         message = f"{out} exists; it was left alone. Choose another name, or replace it with --overwrite."
         raise RefusedError(message)
-    out.write_text(text, encoding="utf-8")
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"{out} cannot be written ({error.strerror}). Make its folder, or choose another place with --out."
+        raise InputError(message) from error
     click.echo(f"Wrote {out}")

@@ -11,9 +11,11 @@ from typing import Any
 from nwb_celltype.converters.assembly import Options, Progress, fill, prepared, unit_waveforms
 from nwb_celltype.converters.kinds import interface_for
 from nwb_celltype.converters.metadata import SessionMetadata, check_metadata, check_sections, read_metadata
+from nwb_celltype.converters.own_labels import read_own_labels
 from nwb_celltype.converters.plan import Plan, plan_of
 from nwb_celltype.converters.records import SourceSession
 from nwb_celltype.errors import InputError, NothingToDoError, RefusedError
+from nwb_celltype.labelling import TaxonomyName
 from nwb_celltype.nwb_io.safe_write import OnPhase, create_safely
 
 Metadata = Mapping[str, Any] | str | Path | Sequence[str | Path] | None
@@ -61,6 +63,7 @@ def convert(
     dry_run: bool = False,
     labels: str | Path | None = None,
     by: str | None = None,
+    taxonomy: TaxonomyName = "auto",
     inspect: bool = True,
     n_channels: int = 16,
     max_spikes: int = 500,
@@ -93,6 +96,8 @@ def convert(
         Table of the user's own labels (CSV, TSV): they become the ground-truth run.
     by : str, optional
         Whose labels these are.
+    taxonomy : {'auto', 'cerebellum', 'forebrain', 'free'}
+        Whose words the labels are; 'auto' takes the first that knows them all, 'free' takes them as they are.
     inspect : bool
         Ask nwbinspector about the finished file.
     n_channels, max_spikes, seed : int
@@ -107,7 +112,9 @@ def convert(
     Raises
     ------
     InputError
-        If source or metadata cannot be used: every problem of the metadata at once.
+        If source, metadata or labels cannot be used: every problem of the metadata at once.
+    UsageError
+        If a label is unknown, `by` is given without `labels`, or an option makes no sense.
     RefusedError
         If the file exists.
     NothingToDoError
@@ -121,6 +128,7 @@ def convert(
     'sub-m1_ses-1_ecephys.nwb'
     """
     options = Options(raw=raw, stub_s=stub_s, n_channels=n_channels, max_spikes=max_spikes, seed=seed)
+    own_labels = read_own_labels(labels, by, taxonomy)
     given = _given(metadata)
     interface = interface_for(kind, paths)
     source = interface.session
@@ -134,6 +142,8 @@ def convert(
     session = prepared(source, checked, options)
     plan = plan_of(session, checked, options, str(target), problems)
     _require_content(session, raw=raw)
+    if own_labels is not None:
+        own_labels.require_units(session)
     if dry_run:
         return Conversion(None, plan)
     if target.exists() and not overwrite:
@@ -149,7 +159,7 @@ def convert(
         nwbfile = new_nwbfile(checked, session)
         fill(nwbfile, session, checked, waveforms, raw=raw)
         write_nwbfile(nwbfile, partial)
-        runs.extend(add_runs(partial, session, checked, waveforms, labels=labels, by=by, options=options))
+        runs.extend(add_runs(partial, session, checked, waveforms, labels=own_labels, options=options))
 
     create_safely(target, write, _require_valid, on_phase, replaces=overwrite)
     return Conversion(target, plan, tuple(runs), _remarks(target) if inspect else ())
@@ -178,7 +188,7 @@ def _dandi_word(text: str) -> str:
 
 def _require_content(session: SourceSession, *, raw: bool) -> None:
     has_units = any(r.sorting is not None and len(r.sorting) for r in session.recordings)
-    has_traces = any(r.traces is not None for r in session.recordings)
+    has_traces = any(r.traces is not None or r.lfp is not None for r in session.recordings)
     if has_units or (raw and has_traces):
         return
     shown = ", ".join(str(path) for path in session.paths)

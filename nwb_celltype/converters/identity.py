@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nwb_celltype.annotation import Annotation
 from nwb_celltype.converters.assembly import Options
-from nwb_celltype.converters.metadata import SessionMetadata, StimulusMetadata
+from nwb_celltype.converters.metadata import SessionMetadata
+from nwb_celltype.converters.own_labels import OwnLabels
 from nwb_celltype.converters.records import Float, Integer, PriorLabels, ProbeRecording, SourceSession, UnitWaveforms
 from nwb_celltype.converters.views import select_spikes
 from nwb_celltype.errors import UsageError
@@ -33,7 +35,7 @@ from nwb_celltype.labelling import annotate_from_table
 from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
 from nwb_celltype.quality import is_cerebellar_cortex
 from nwb_celltype.runs import Method
-from nwb_celltype.taxonomy import CEREBELLUM, Taxonomy
+from nwb_celltype.taxonomy import CEREBELLUM, Taxonomy, means_no_label
 from nwb_celltype.units import Units, read_units
 
 _ENOUGH_SPIKES = 20
@@ -46,8 +48,7 @@ def add_runs(
     metadata: SessionMetadata,
     waveforms: Sequence[UnitWaveforms | None],
     *,
-    labels: str | Path | None = None,
-    by: str | None = None,
+    labels: OwnLabels | None = None,
     options: Options | None = None,
 ) -> list[str]:
     """Write every run that the conversion itself can make into a finished NWB file.
@@ -61,10 +62,7 @@ def add_runs(
     metadata : SessionMetadata
     waveforms : sequence of UnitWaveforms or None
         One for each recording.
-    labels : path, optional
-        The user's own labels.
-    by : str, optional
-        Whose they are.
+    labels : OwnLabels, optional
     options : Options, optional
 
     Returns
@@ -80,7 +78,7 @@ def add_runs(
     if not any(r.sorting is not None and len(r.sorting) for r in session.recordings):
         return []
     with read_units(path) as units:
-        found = _annotations(units, session, metadata, waveforms, labels, by, options or Options())
+        found = _annotations(units, session, metadata, waveforms, labels, options or Options())
         place = Place(
             "", units.session.units_path, units.session.units_object_id, units.session.identifier,
             np.array(units.unit_ids), path.name,
@@ -98,47 +96,43 @@ def _annotations(
     session: SourceSession,
     metadata: SessionMetadata,
     waveforms: Sequence[UnitWaveforms | None],
-    labels: str | Path | None,
-    by: str | None,
+    labels: OwnLabels | None,
     options: Options,
 ) -> list[Annotation]:
     found = list(_prior_runs(units, session))
     rules = []
-    stimulations = stimulations_of(session, metadata.stimuli, metadata)
-    if any(each.tags for each in stimulations):
+    stimulations = stimulations_of(session, metadata)
+    if any(not means_no_label(each.tags) for each in stimulations):
         evoked = list(evoked_waveforms(units, session, waveforms, stimulations, options))
-        rules.append(identified(units, stimulations, waveforms=evoked, start_s=_start_s(session)))
+        rules.append(identified(units, stimulations, waveforms=evoked, start_s=session.recordings[0].clock.start_s))
     if any(is_cerebellar_cortex(str(region)) is not False for region in units.region):
         pairs = cs_ss_pairs(units)
         if pairs:
             rules.append(purkinje_cells(units, pairs))
     if labels is not None:
-        own = annotate_from_table(units, labels, source_type="ground_truth", by=by)
+        own = labels.run(units)
         for rule in rules:
             own = join_evidence(own, rule)
         found.append(own)
     return [*found, *rules]
 
 
-def _start_s(session: SourceSession) -> float:
-    return float(session.recordings[0].clock.seconds(np.zeros(1))[0])
+def stimulations_of(session: SourceSession, metadata: SessionMetadata) -> list[Stimulation]:
+    """Pulses of the stimuli that the metadata describe, once for each events table that they were named as.
 
-
-def stimulations_of(
-    session: SourceSession, stimuli: Sequence[StimulusMetadata], metadata: SessionMetadata
-) -> list[Stimulation]:
-    """Pulses of each stimulus that the metadata describe, by the events table they were named as."""
+    Pulses that went to several places are one stimulation: a response cannot be told from that to the other light.
+    """
+    lines = {
+        event.name: line
+        for line in session.pulses
+        if len(line) and (event := metadata.events.get(line.name)) is not None and event.keep
+    }
     found = []
-    for stimulus in stimuli:
-        for line in session.pulses:
-            event = metadata.events.get(line.name)
-            if event is None or not event.keep or event.name != stimulus.events or not len(line):
-                continue
-            found.append(
-                Stimulation(
-                    stimulus.events, line.onsets_s, line.durations_s, tags=stimulus.tags, blockers=stimulus.blockers
-                )
-            )
+    for name in dict.fromkeys(stimulus.events for stimulus in metadata.stimuli if stimulus.events in lines):
+        same = [stimulus for stimulus in metadata.stimuli if stimulus.events == name]
+        tags = next((stimulus.tags for stimulus in same if stimulus.tags), "")
+        blockers = tuple(dict.fromkeys(blocker for stimulus in same for blocker in stimulus.blockers))
+        found.append(Stimulation(name, lines[name].onsets_s, lines[name].durations_s, tags=tags, blockers=blockers))
     return found
 
 
@@ -227,33 +221,52 @@ def _prior_runs(units: Units, session: SourceSession) -> Iterator[Annotation]:
 
 
 def _prior_run(units: Units, prior: PriorLabels, unit_ids: Integer) -> Annotation:
+    """Turn labels that were found into a run; a program's never pass for a person's."""
     rows = [
         LabelRow(line, int(unit_id), label, None, "", "", "", {})
         for line, (unit_id, label) in enumerate(zip(unit_ids, prior.labels, strict=True), start=1)
     ]
-    base = annotate_from_table(units, rows, source_type="expert", run_name=f"{prior.source_type}_found_beside_sorting")
-    if prior.source_type == "expert" or prior.confidence is None:
+    base = _in_known_words(units, rows, f"{prior.source_type}_found_beside_sorting")
+    if prior.source_type == "expert":
         return replace(base, description=f"Cell types found in {prior.source}.")
-    fields = {
-        "software": prior.software,
-        "software_version": prior.software_version,
-        "confidence_definition": prior.confidence_definition,
-        "parameters": {
-            "found_in": prior.source,
-            "probability": "the program kept the largest probability only; the rest is spread evenly over the others",
-        },
+    run = replace(
+        base,
+        description=f"Cell types that {prior.software or 'another program'} left in {prior.source}.",
+        run_name="c4_found_beside_sorting" if prior.software.startswith("C4") else base.run_name,
+    )
+    fields: dict[str, Any] = {
+        key: text for key, text in (("software", prior.software), ("software_version", prior.software_version)) if text
     }
+    if prior.confidence is None or not _are_probabilities(prior.confidence[~base.is_abstained]):
+        # A classifier's run needs probabilities. As a rule's, the labels never go before those of a person or a model.
+        said = "not stated for every unit as a number from 0 to 1, so the labels are kept as those of a rule"
+        fields["parameters"] = {"found_in": prior.source, "probability": said}
+        return replace(run, method=Method("rule", fields))
+    said = "the program kept the largest probability only; the rest is spread evenly over the others"
+    fields["parameters"] = {"found_in": prior.source, "probability": said}
+    if prior.confidence_definition:
+        fields["confidence_definition"] = prior.confidence_definition
     known = set(base.cell_type[~base.is_abstained]) <= set(_C4_CLASSES)
     classes = base.taxonomy.subset(_C4_CLASSES) if known and base.taxonomy is CEREBELLUM else base.taxonomy
     return replace(
-        base,
+        run,
         taxonomy=classes,
-        method=Method("classifier", {key: value for key, value in fields.items() if value}),
-        description=f"Cell types that {prior.software or 'another program'} left in {prior.source}.",
-        run_name="c4_found_beside_sorting" if prior.software.startswith("C4") else base.run_name,
+        method=Method("classifier", fields),
         confidence=prior.confidence.astype(np.float32),
         probability=_spread(base, classes, prior.confidence),
     )
+
+
+def _in_known_words(units: Units, rows: Sequence[LabelRow], run_name: str) -> Annotation:
+    """Labels in the words of a taxonomy that knows them all, else as they were found."""
+    try:
+        return annotate_from_table(units, rows, source_type="expert", run_name=run_name)
+    except UsageError:
+        return annotate_from_table(units, rows, source_type="expert", run_name=run_name, taxonomy="free")
+
+
+def _are_probabilities(values: Float) -> bool:
+    return bool(np.all(np.isfinite(values) & (values >= 0) & (values <= 1)))
 
 
 def _spread(base: Annotation, classes: Taxonomy, confidence: Float) -> np.ndarray:

@@ -179,9 +179,10 @@ def clock_text(clock: Clock) -> str:
         return f"{start}; {clock.how or 'by the times that the source states'}"
     if fit is None:
         return f"{start}; its own rate, {clock.sampling_rate_hz:g} Hz"
+    jumps = f"; {fit.n_jumps} jumps, where samples were lost" if fit.n_jumps else ""
     return (
         f"{start}; aligned to {fit.reference} by {fit.n_edges} sync edges, drift {fit.drift_ppm:+.2f} ppm, "
-        f"residual {fit.residual_us_median:.0f} us (at most {fit.residual_us_max:.0f} us)"
+        f"residual {fit.residual_us_median:.0f} us (at most {fit.residual_us_max:.0f} us){jumps}"
     )
 
 

@@ -176,12 +176,21 @@ class Templates:
     unit : {'microvolts', 'a.u.'}
     source : tuple of n str
         For each unit, for example ``template, unwhitened``; ``""`` where it has none.
+    sampling_rate_hz : float or None
+        Of the waveforms, where it is not that of the spikes.
+    sd : (n, n_samples, n_channels) float array or None
+        Standard deviation over spikes, where they are means of stored snippets.
+    n_spikes_used : (n,) int64 array or None
+        Snippets that were averaged.
     """
 
     waveforms: NDArray[np.floating[Any]]
     n_before: int
     unit: ScaleUnit
     source: tuple[str, ...]
+    sampling_rate_hz: float | None = None
+    sd: NDArray[np.floating[Any]] | None = None
+    n_spikes_used: Integer | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,23 +201,40 @@ class PriorLabels:
     ----------
     source : str
         File they come from.
-    source_type : {'classifier', 'expert'}
+    source_type : {'classifier', 'expert', 'ground_truth'}
     unit_rows : (m,) int64 array
         Rows of the sorting.
     labels : tuple of m str
         As written there.
     confidence : (m,) float64 array or None
     software, software_version, confidence_definition : str
+    person : str
+        Who labelled (name or ORCID), ``""`` when nobody is named.
+    evidence : tuple of m tuples of mappings
+        Pieces of evidence, in the words of the extension (``kind``: ``optotag``, ``cs_ss_pause``, ``expert``, ...);
+        empty where there is none.
+    cell_ids : tuple of m str
+        Units of one cell have the same; empty where nothing is said.
+    description, run_name : str
+        Of the run; made up from the source where they are empty.
+    references : tuple of str
+        What to cite.
     """
 
     source: str
-    source_type: Literal["classifier", "expert"]
+    source_type: Literal["classifier", "expert", "ground_truth"]
     unit_rows: Integer
     labels: tuple[str, ...]
     confidence: Float | None = None
     software: str = ""
     software_version: str = ""
     confidence_definition: str = ""
+    person: str = ""
+    evidence: tuple[tuple[Mapping[str, Any], ...], ...] = ()
+    cell_ids: tuple[str, ...] = ()
+    description: str = ""
+    run_name: str = ""
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +262,8 @@ class Sorting:
         Row of the probe where the sorter sees the unit best; -1 where it does not say.
     templates : Templates or None
     prior_labels : tuple of PriorLabels
+    obs_intervals : tuple of n (k, 2) float64 arrays, or None
+        Session seconds in which each unit was observed, where it was not the whole recording.
     left_out : tuple of LeftOut
         Clusters that are not written.
     notes : tuple of str
@@ -254,6 +282,7 @@ class Sorting:
     peak_channels: Integer | None = None
     templates: Templates | None = None
     prior_labels: tuple[PriorLabels, ...] = ()
+    obs_intervals: tuple[Float, ...] | None = None
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -328,8 +357,37 @@ class Pulses:
 
 
 @dataclass(frozen=True, eq=False)
+class Marks:
+    """Moments that an acquisition system wrote down, on the session clock: strobed words, keyboard events, comments.
+
+    Attributes
+    ----------
+    name : str
+        Channel, for example ``Strobed``: the key under ``Events`` in the metadata.
+    times_s : (n,) float64 array
+        Ascending.
+    values : (n,) integer or str array, or None
+        What was written down at each moment.
+    source : str
+        How they were found, one sentence.
+    """
+
+    name: str
+    times_s: Float
+    values: NDArray[Any] | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+
+@dataclass(frozen=True, eq=False)
 class ProbeRecording:
-    """What one probe recorded: electrodes, traces, units, and the clock of its samples."""
+    """What one probe recorded: electrodes, traces, units, and the clock of its samples.
+
+    `observed_s` are the session seconds that were recorded, (k, 2), where there were pauses; None for all of it. The
+    clock of traces with pauses has corners at each of them.
+    """
 
     probe: Probe
     clock: Clock
@@ -337,6 +395,7 @@ class ProbeRecording:
     traces: TraceSource | None = None
     lfp: TraceSource | None = None
     lfp_clock: Clock | None = None
+    observed_s: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,6 +418,8 @@ class SourceSession:
         What the source says about the session, by metadata key (``NWBFile.session_id``, ...): filled into the template.
     left_out : tuple of LeftOut
     notes : tuple of str
+    marks : tuple of Marks
+        Events with a value and without a duration.
     clocks : tuple of Clock
         Of streams that belong to no probe, such as ``nidq``; those of the probes are with their recordings.
     """
@@ -372,3 +433,4 @@ class SourceSession:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     clocks: tuple[Clock, ...] = ()
+    marks: tuple[Marks, ...] = ()

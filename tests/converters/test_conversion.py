@@ -143,6 +143,38 @@ def test_predictions_of_c4_become_a_prior_run(folder: Path, tmp_path: Path) -> N
     assert "spread" in json.dumps(dict(run.method.fields))
 
 
+@pytest.mark.parametrize(
+    ("types", "probabilities"),
+    [
+        ([(0, "MLI"), (1, "PkC_ss")], []),
+        ([(0, "MLI"), (1, "PkC_ss")], [(0, 0.9)]),
+        ([(0, "MLI"), (1, "PkC_ss")], [(0, 90), (1, 80)]),
+    ],
+    ids=["none", "some", "percent"],
+)
+def test_predictions_without_probabilities_are_no_persons(
+    types: list[Any], probabilities: list[Any], folder: Path, tmp_path: Path
+) -> None:
+    write_table(folder, "cluster_predicted_cell_type.tsv", ["cluster_id", "predicted_cell_type"], types)
+    if probabilities:
+        write_table(folder, "cluster_pred_probability.tsv", ["cluster_id", "pred_probability"], probabilities)
+    runs = nct.read_runs(quick(folder, out=tmp_path / "a.nwb").file)
+    assert {run.method.source_type for run in runs} == {"rule"}
+    (run,) = [each for each in runs if each.name == "c4_found_beside_sorting"]
+    assert run.cell_type.tolist() == ["MLI", "PkC_ss"]
+    assert run.method.fields["software"].startswith("C4")
+
+
+def test_predictions_of_unknown_classes_are_kept_as_they_are(folder: Path, tmp_path: Path) -> None:
+    write_table(
+        folder, "cluster_predicted_cell_type.tsv", ["cluster_id", "predicted_cell_type"], [(0, "mine"), (1, "MLI")]
+    )
+    write_table(folder, "cluster_pred_probability.tsv", ["cluster_id", "pred_probability"], [(0, 0.9), (1, 0.8)])
+    runs = nct.read_runs(quick(folder, out=tmp_path / "a.nwb").file)
+    (run,) = [each for each in runs if each.method.source_type == "classifier"]
+    assert run.cell_type.tolist() == ["mine", "MLI"]
+
+
 def test_the_same_input_gives_the_same_file(folder: Path, tmp_path: Path) -> None:
     one, two = (quick(folder, out=tmp_path / f"{k}.nwb").file for k in (1, 2))
     assert list(differences(one, two)) == []
@@ -273,3 +305,18 @@ def test_whitened_templates_are_written_but_not_taken_for_voltages(tmp_path: Pat
 def test_every_kind_has_a_template() -> None:
     for kind in nct.converters.KINDS:
         assert "REQUIRED" in template(kind)
+
+
+def test_labels_are_read_before_anything_else(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"labels\.csv"):
+        quick(folder, dry_run=True, labels=tmp_path / "labels.csv")
+    with pytest.raises(UsageError, match="what Our lab labelled"):
+        quick(folder, dry_run=True, by="Our lab")
+    labels = tmp_path / "mine.csv"
+    labels.write_text("unit_id,cell_type\n0,Fancy\n")
+    with pytest.raises(UsageError, match="Fancy"):
+        quick(folder, dry_run=True, labels=labels)
+    assert quick(folder, dry_run=True, labels=labels, taxonomy="free").plan.problems == ""
+    labels.write_text("unit_id,cell_type\n999,MLI\n")
+    with pytest.raises(InputError, match="999"):
+        quick(folder, dry_run=True, labels=labels)

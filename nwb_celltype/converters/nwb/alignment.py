@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nwb_celltype.converters.clocks import Clock
+from nwb_celltype.converters.clocks import Clock, ClockFit
 from nwb_celltype.converters.records import SourceSession
 
 _TABLE = "clock_alignment"
@@ -36,6 +36,8 @@ def write_alignment(nwbfile: Any, session: SourceSession) -> None:
         "drift_ppm": "How much faster the stream's clock ran than the session clock, parts per million.",
         "residual_us_median": "Median distance of the sync edges from the fit, microseconds.",
         "residual_us_max": "Largest distance of a sync edge from the fit, microseconds.",
+        "n_jumps": "Places where the offset between the clocks changed at once: samples were lost.",
+        "longest_gap_s": "Longest time without a matched edge, seconds.",
     }
     columns: dict[str, tuple[str, Any]] = {
         "stream": ("Stream of the acquisition system.", [clock.stream for clock in clocks]),
@@ -70,9 +72,13 @@ def alignment_sentences(session: SourceSession) -> tuple[str, ...]:
         said.append(
             f"Stream {clock.stream}: aligned to {fit.reference} by {fit.n_edges} sync edges "
             f"({fit.n_unmatched} unmatched), drift {fit.drift_ppm:.3f} ppm, residual median "
-            f"{fit.residual_us_median:.1f} and at most {fit.residual_us_max:.1f} microseconds."
+            f"{fit.residual_us_median:.1f} and at most {fit.residual_us_max:.1f} microseconds{_jumps(fit)}."
         )
     return tuple(said)
+
+
+def _jumps(fit: ClockFit) -> str:
+    return f"; its offset jumps at {fit.n_jumps} places, where samples were lost" if fit.n_jumps else ""
 
 
 def _method(clock: Clock, first: Clock) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,8 +74,8 @@ class ProbeUnits:
         return replace(self, waveforms=replace(self.waveforms, source=said, n_spikes_used=none))
 
 
-def unique_ids(units: tuple[ProbeUnits, ...]) -> Integer:
-    """Ids of the units of all probes: the sorter's where they are unique.
+def unique_ids(sortings: Sequence[Sorting]) -> Integer:
+    """Ids of the units of all probes, one sorting each: the sorter's where they are unique.
 
     Where two probes share an id, the ids of the second probe are counted from the next power of ten above all ids,
     those of the third from twice that, and so on: unit 12 of the second probe becomes 1012 when no id exceeds 999.
@@ -82,10 +83,10 @@ def unique_ids(units: tuple[ProbeUnits, ...]) -> Integer:
     Examples
     --------
     >>> from types import SimpleNamespace as Some
-    >>> unique_ids(tuple(Some(sorting=Some(unit_ids=np.array(ids))) for ids in ([0, 12], [12], [5]))).tolist()
+    >>> unique_ids([Some(unit_ids=np.array(ids)) for ids in ([0, 12], [12], [5])]).tolist()
     [0, 12, 112, 205]
     """
-    ids = [np.asarray(part.sorting.unit_ids, dtype=np.int64) for part in units]
+    ids = [np.asarray(sorting.unit_ids, dtype=np.int64) for sorting in sortings]
     flat: Integer = np.concatenate(ids)
     if len(np.unique(flat)) == len(flat):
         return flat

@@ -91,7 +91,7 @@ def _table(units: tuple[ProbeUnits, ...], columns: list[Any], stored: StoredWave
     return Units(
         name="units",
         description=" ".join(["Sorted units.", *sources]),
-        id=ElementIdentifiers(name="id", data=unique_ids(units)),
+        id=ElementIdentifiers(name="id", data=unique_ids([part.sorting for part in units])),
         columns=columns,
         colnames=[column.name for column in columns if not column.name.endswith("_index")],
         resolution=min(1.0 / part.sorting.sampling_rate_hz for part in units),

@@ -50,6 +50,10 @@ def write_nwbfile(nwbfile: Any, path: str | Path) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    finally:
+        for child in nwbfile.all_children():
+            if child.object_id in traces:  # what is in memory stays as it was
+                child.fields["data"] = traces[child.object_id]
 
 
 def _leave_for_later(nwbfile: Any) -> dict[str, Blocks]:

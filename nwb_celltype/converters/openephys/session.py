@@ -206,11 +206,13 @@ def _recordings(
 
 
 def _units(folder: Path | None, traces: BinaryTraces, probe: Probe) -> Sorting | None:
-    from nwb_celltype.converters.phy.folder import read_sorting
+    from nwb_celltype.converters.phy import read_sorting, require_same_rate
 
     if folder is None:
         return None
-    return read_sorting(folder, columns=traces.columns, probe=probe, n_samples=traces.n_samples)
+    sorting = read_sorting(folder, columns=traces.columns, probe=probe, n_samples=traces.n_samples)
+    require_same_rate(sorting, folder, traces.name, traces.sampling_rate_hz)
+    return sorting
 
 
 def _pulses(opened: _Opened, pairs: list[tuple[Stream, Stream | None]]) -> tuple[Pulses, ...]:

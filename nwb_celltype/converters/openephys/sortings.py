@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def match_sortings(
     >>> match_sortings(recording, streams, None)  # doctest: +SKIP
     {'ProbeA-AP': PosixPath('kilosort4')}
     """
-    from nwb_celltype.converters.phy.params import find_folder
+    from nwb_celltype.converters.phy import find_folder
 
     if given is None:
         folders = _sortings_below(recording)
@@ -44,12 +43,12 @@ def match_sortings(
         paths = [given] if isinstance(given, str | Path) else list(given)
         folders = [find_folder(path) for path in paths]
     found: dict[str, Path] = {}
-    for folder in folders:
+    for folder in dict.fromkeys(folders):
         stream = _stream_of(folder, streams)
         if stream.name in found:
             message = (
-                f"Stream {stream.name} has two sortings, {found[stream.name]} and {folder}; give the one that is meant "
-                f"(--sorting)."
+                f"Stream {stream.name} has two sortings, {found[stream.name]} and {folder}; name the one that is meant "
+                "after the session."
             )
             raise InputError(message)
         found[stream.name] = folder
@@ -57,7 +56,7 @@ def match_sortings(
 
 
 def _stream_of(folder: Path, streams: Sequence[Stream]) -> Stream:
-    from nwb_celltype.converters.phy.params import read_params
+    from nwb_celltype.converters.phy import read_params
 
     if len(streams) == 1:
         return streams[0]
@@ -78,15 +77,11 @@ def _stream_of(folder: Path, streams: Sequence[Stream]) -> Stream:
 
 def _sortings_below(recording: Recording) -> list[Path]:
     """Sortings of this recording: below it, or below the session where no other recording has a part."""
-    found = []
-    for root, folders, files in os.walk(recording.session):
-        folder = Path(root)
-        depth = len(folder.relative_to(recording.session).parts)
-        if "spike_times.npy" in files:
-            found.append(folder)
-            folders.clear()
-        is_other = "structure.oebin" in files and folder.resolve() != recording.folder.resolve()
-        if is_other or depth >= _DEEPEST:
-            folders.clear()
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-    return found
+    from nwb_celltype.converters.phy import sorting_folders
+
+    own = recording.folder.resolve()
+
+    def is_other(folder: Path, files: list[str]) -> bool:
+        return "structure.oebin" in files and folder.resolve() != own
+
+    return list(sorting_folders(recording.session, deepest=_DEEPEST, is_closed=is_other))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -14,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from nwb_celltype.converters.phy.places import find_folder
 from nwb_celltype.converters.phy.raw_files import file_name, find_files
 from nwb_celltype.errors import InputError
 
 _EXAMPLE = "sample_rate = 30000.0, n_channels_dat = 385, dtype = 'int16', offset = 0, dat_path = 'recording.bin'"
-_DEEPEST = 3
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -72,59 +71,6 @@ class Params:
             return None
         frame = self.n_channels_dat * self.dtype.itemsize
         return sum(max(path.stat().st_size - self.offset, 0) // frame for path in self.raw_paths) or None
-
-
-def find_folder(path: str | Path) -> Path:
-    """Find the one sorting folder at or below a path.
-
-    Accepted are the folder itself, its params.py, a folder of SpikeInterface with ``sorter_output`` in it, and a folder
-    that holds exactly one sorting (three levels deep at most).
-
-    Raises
-    ------
-    InputError
-        If there is none, or more than one.
-
-    Examples
-    --------
-    >>> find_folder("no_such_folder")
-    Traceback (most recent call last):
-        ...
-    nwb_celltype.errors.InputError: no_such_folder does not exist; check the path.
-    """
-    path = Path(path)
-    if not path.exists():
-        message = f"{path} does not exist; check the path."
-        raise InputError(message)
-    if path.is_file():
-        path = path.parent
-    if (path / "spike_times.npy").is_file():
-        return path
-    found = _sortings_below(path)
-    if not found:
-        message = (
-            f"{path} holds no spike_times.npy, nor does a folder in it: give the output folder of Kilosort or Phy."
-        )
-        raise InputError(message)
-    if len(found) > 1:
-        names = ", ".join(str(folder.relative_to(path)) for folder in found)
-        message = f"{path} holds {len(found)} sortings ({names}); give the one that is meant."
-        raise InputError(message)
-    return found[0]
-
-
-def _sortings_below(top: Path) -> list[Path]:
-    found = []
-    for root, folders, files in os.walk(top):
-        folder = Path(root)
-        if "spike_times.npy" in files:
-            found.append(folder)
-            folders.clear()
-        elif len(folder.relative_to(top).parts) >= _DEEPEST:
-            folders.clear()
-        # Phy keeps copies of its arrays in hidden folders
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-    return found
 
 
 def read_params(folder: str | Path) -> Params:

@@ -23,7 +23,6 @@ from nwb_celltype.errors import InputError
 
 KIND = "spikeglx"
 _AP_PER_LF = 12  # samples of the AP band of every probe with an LF band
-_RATE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +255,7 @@ def _lfp(lf: _Stream | None, main: _Stream) -> tuple[BinaryTraces | None, tuple[
 
 
 def _sorting(folder: Path, main: _Stream, probe: Probe, clock: Clock, traces: BinaryTraces | None) -> Sorting:
-    from nwb_celltype.converters.phy import read_sorting
+    from nwb_celltype.converters.phy import read_sorting, require_same_rate
 
     sorting = read_sorting(
         folder,
@@ -264,12 +263,7 @@ def _sorting(folder: Path, main: _Stream, probe: Probe, clock: Clock, traces: Bi
         probe=probe,
         n_samples=None if traces is None else traces.n_samples,
     )
-    if abs(sorting.sampling_rate_hz / clock.sampling_rate_hz - 1) > _RATE_TOLERANCE:
-        message = (
-            f"{folder} was sorted at {sorting.sampling_rate_hz:g} Hz, but {main.files.device} was recorded at "
-            f"{clock.sampling_rate_hz:g} Hz; give the sorting of this recording."
-        )
-        raise InputError(message)
+    require_same_rate(sorting, folder, main.files.device, clock.sampling_rate_hz)
     return sorting
 
 

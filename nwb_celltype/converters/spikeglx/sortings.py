@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nwb_celltype.converters.records import LeftOut
@@ -45,7 +44,7 @@ def match_sortings(run: Run, sorting: Path | Sequence[Path] | None) -> tuple[Map
 
     is_given = sorting is not None
     given = [sorting] if isinstance(sorting, str | Path) else sorting
-    folders = list(_folders_under(run.folder)) if given is None else [find_folder(Path(path)) for path in given]
+    folders = _folders_under(run.folder) if given is None else [find_folder(Path(path)) for path in given]
     found: dict[str, list[Path]] = {}
     left_out: list[LeftOut] = []
     for folder in dict.fromkeys(folders):
@@ -68,15 +67,12 @@ def match_sortings(run: Run, sorting: Path | Sequence[Path] | None) -> tuple[Map
     return {device: choices[0] for device, choices in found.items()}, tuple(left_out)
 
 
-def _folders_under(top: Path) -> Iterator[Path]:
-    depth = len(top.parts)
-    for place, folders, files in os.walk(top):
-        is_sorting = "spike_times.npy" in files and ("params.py" in files or "spike_clusters.npy" in files)
-        if is_sorting:
-            yield Path(place)
-        # A sorting keeps no other sorting inside (Phy's cache does).
-        is_end = is_sorting or len(Path(place).parts) - depth >= _DEPTH
-        folders[:] = [] if is_end else sorted(name for name in folders if not name.startswith("."))
+def _folders_under(top: Path) -> list[Path]:
+    from nwb_celltype.converters.phy import sorting_folders
+
+    needed = ("params.py", "spike_clusters.npy")  # spike times alone may be anything
+    found = sorting_folders(top, deepest=_DEPTH)
+    return [folder for folder in found if any((folder / name).is_file() for name in needed)]
 
 
 def _device_of(folder: Path, run: Run) -> str:

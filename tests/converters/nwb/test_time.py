@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from nwb_celltype.converters.nwb import add_session, new_nwbfile, write_nwbfile
 from nwb_celltype.converters.nwb.intervals import left_out_periods
 from nwb_celltype.errors import InputError, UsageError
 
@@ -16,6 +17,19 @@ from . import sessions
 from .sessions import write
 
 START_S = sessions.FIRST_SAMPLE / sessions.RATE_HZ
+
+
+def test_a_session_in_memory_keeps_its_traces_when_it_is_written(tmp_path: Path) -> None:
+    source, meta = sessions.session(sessions.recording()), sessions.metadata()
+    nwbfile = new_nwbfile(meta, source)
+    add_session(nwbfile, source, meta, sessions.all_waveforms(source), raw=True)
+    path = tmp_path / "a.nwb"
+    for _ in range(2):  # the second time over the first
+        write_nwbfile(nwbfile, path)
+        with h5py.File(path) as file:
+            (name,) = file["acquisition"]
+            assert np.array_equal(nwbfile.acquisition[name].data[:1000], file[f"acquisition/{name}/data"][:1000])
+            assert file[f"acquisition/{name}/data"][:1000].any()
 
 
 @pytest.mark.parametrize("bend_ppm", [0.0, 40.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from datetime import UTC, datetime
 
@@ -279,7 +280,8 @@ def test_a_sorting_that_is_given(node, tmp_path):
     with pytest.raises(InputError, match=r"may belong to any of the probes \(ProbeA-AP, ProbeB-AP\)"):
         read_session(node, sorting=[unnamed])
     with pytest.raises(InputError, match="has two sortings"):
-        read_session(node, sorting=[named, named])
+        read_session(node, sorting=[named, shutil.copytree(named, tmp_path / "again")])
+    assert read_session(node, sorting=[named, named]).recordings[0].sorting is not None
 
 
 @pytest.mark.parametrize(

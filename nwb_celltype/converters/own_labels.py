@@ -1,0 +1,71 @@
+"""The user's own labels: read and compared with the units before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nwb_celltype.annotation import Annotation
+from nwb_celltype.converters.records import SourceSession
+from nwb_celltype.errors import UsageError
+from nwb_celltype.label_table import LabelRow, read_label_table
+from nwb_celltype.labelling import TaxonomyName, annotate_from_table
+from nwb_celltype.units import Units
+
+
+@dataclass(frozen=True)
+class OwnLabels:
+    """Table of labels that a user gives; it becomes the ground-truth run.
+
+    Attributes
+    ----------
+    rows : tuple of LabelRow
+    by : str or None
+        Whose labels these are.
+    taxonomy : {'auto', 'cerebellum', 'forebrain', 'free'}
+        Whose words they are.
+    """
+
+    rows: tuple[LabelRow, ...]
+    by: str | None = None
+    taxonomy: TaxonomyName = "auto"
+
+    def require_units(self, session: SourceSession) -> None:
+        """Refuse labels of units that the session does not have, and labels that no taxonomy knows.
+
+        Raises
+        ------
+        InputError
+            If a unit is unknown.
+        UsageError
+            If a label is unknown, or several annotators are named.
+        """
+        from nwb_celltype.converters.nwb.unit_facts import unique_ids
+
+        sortings = [r.sorting for r in session.recordings if r.sorting is not None and len(r.sorting)]
+        ids = unique_ids(sortings) if sortings else np.empty(0, dtype=np.int64)
+        self.run(Units.from_arrays([np.empty(0)] * len(ids), unit_ids=ids))
+
+    def run(self, units: Units) -> Annotation:
+        """Ground-truth run of these labels."""
+        return annotate_from_table(units, self.rows, source_type="ground_truth", by=self.by, taxonomy=self.taxonomy)
+
+
+def read_own_labels(path: str | Path | None, by: str | None, taxonomy: TaxonomyName) -> OwnLabels | None:
+    """Read the user's table; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read.
+    UsageError
+        If somebody is named who labelled nothing.
+    """
+    if path is not None:
+        return OwnLabels(tuple(read_label_table(path)), by, taxonomy)
+    if by is not None:
+        message = f"Nothing says what {by} labelled; give the table of labels too (--labels), or leave out --by."
+        raise UsageError(message)
+    return None
