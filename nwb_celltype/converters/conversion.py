@@ -130,8 +130,7 @@ def convert(
     options = Options(raw=raw, stub_s=stub_s, n_channels=n_channels, max_spikes=max_spikes, seed=seed)
     own_labels = read_own_labels(labels, by, taxonomy)
     given = _given(metadata)
-    interface = interface_for(kind, paths)
-    source = interface.session
+    source = _source(kind, paths)
     try:
         checked, problems = check_metadata(given, source), ""
     except InputError as error:
@@ -161,8 +160,25 @@ def convert(
         write_nwbfile(nwbfile, partial)
         runs.extend(add_runs(partial, session, checked, waveforms, labels=own_labels, options=options))
 
-    create_safely(target, write, _require_valid, on_phase, replaces=overwrite)
+    needs = largest_size(session) if raw else 0
+    create_safely(target, write, _require_valid, on_phase, replaces=overwrite, needs_bytes=needs)
     return Conversion(target, plan, tuple(runs), _remarks(target) if inspect else ())
+
+
+def _source(kind: str, paths: Any) -> SourceSession:
+    """Read the source; a file of it that cannot be opened is named."""
+    interface = interface_for(kind, paths)
+    try:
+        return interface.session
+    except OSError as error:
+        message = f"{error.filename or 'The source'} cannot be read: {error.strerror or error}. Check its permissions."
+        raise InputError(message) from error
+
+
+def largest_size(session: SourceSession) -> int:
+    """Bytes of the traces as they are stored; compressed they take between a third and two thirds of it."""
+    series = [traces for r in session.recordings for traces in (r.traces, r.lfp) if traces is not None]
+    return sum(t.n_samples * t.n_channels * t.dtype.itemsize for t in series) * 2 // 3
 
 
 def _given(metadata: Metadata) -> Mapping[str, Any]:

@@ -146,7 +146,8 @@ def _traces_text(recording: ProbeRecording, options: Options) -> str:
         return "none at hand"
     seconds = traces.n_samples / traces.sampling_rate_hz
     use = "written, compressed" if options.raw else "read for waveforms, not written (see --raw)"
-    return f"{traces.name}, {seconds:.1f} s at {traces.sampling_rate_hz:g} Hz; {use}"
+    other = f"; with it {recording.lfp.name}" if options.raw and recording.lfp is not None else ""
+    return f"{traces.name}, {seconds:.1f} s at {traces.sampling_rate_hz:g} Hz; {use}{other}"
 
 
 def _scale_text(recording: ProbeRecording) -> str:

@@ -113,6 +113,7 @@ def create_safely(
     on_phase: OnPhase = lambda _: None,
     *,
     replaces: bool = False,
+    needs_bytes: int = 0,
 ) -> Path:
     """Write a new file under another name, check it, and only then give it the name `target`.
 
@@ -128,6 +129,8 @@ def create_safely(
         Told the name of each phase as it begins.
     replaces : bool
         Whether an existing file may be replaced.
+    needs_bytes : int
+        How large the file will be, about; more must be free on the disk.
 
     Returns
     -------
@@ -151,6 +154,7 @@ def create_safely(
         target.parent.mkdir(parents=True, exist_ok=True)
         with _only_writer(target):
             remove_abandoned(target)
+            _require_free(target.parent, needs_bytes, f"{target.name} needs about")
             on_phase("write")
             write(partial)
             on_phase("validate")
@@ -287,6 +291,9 @@ def _require_unchanged(source: Path, before: Fingerprint) -> None:
 
 
 def _why_not_written(target: Path, error: OSError) -> str:
+    at = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if at is not None and at.is_absolute() and target.parent not in (at, *at.parents):
+        return f"{at} cannot be read ({error.strerror}); nothing was written. Check its permissions and the disk."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
             f"The folder {target.parent} may not be written ({error.strerror}); nothing was written. "
@@ -298,10 +305,14 @@ def _why_not_written(target: Path, error: OSError) -> str:
 
 
 def _require_room(folder: Path, size: int, source: Path) -> None:
+    _require_free(folder, size, f"a safe copy of {source.name} needs")
+
+
+def _require_free(folder: Path, size: int, what_needs: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < size + _ROOM_FOR_RUN:
         message = (
-            f"{folder} has {free / 1e6:.0f} MB free; a safe copy of {source.name} needs "
+            f"{folder} has {free / 1e6:.0f} MB free; {what_needs} "
             f"{(size + _ROOM_FOR_RUN) / 1e6:.0f} MB. Make room, or choose another place with --out."
         )
         raise InputError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,26 @@ def test_a_file_made_by_somebody_else_meanwhile_is_left_alone(tmp_path: Path) ->
         safe_write.create_safely(target, write, lambda _: None)
     assert target.read_text() == "theirs"
     assert [p.name for p in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_writing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match="MB free"):
+        quick(folder, out=tmp_path / "a.nwb", raw=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["lab"]
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"params\.py cannot be read: Permission denied"):
+        quick(folder, out=tmp_path / "a.nwb")
 
 
 def test_a_source_without_units_says_so(tmp_path: Path) -> None:
