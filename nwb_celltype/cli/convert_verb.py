@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+_STUB_S = 10.0
 _KINDS = {
     "phy": ("Phy or Kilosort folder.", "A Phy or Kilosort folder (Kilosort 2 to 4), curated or not."),
     "spikeglx": ("SpikeGLX run.", "A SpikeGLX run, with the sorting beside it or named after it."),
@@ -20,6 +21,24 @@ _KINDS = {
     ),
 }
 """Kinds, each with a short and a longer line of help."""
+
+
+class _Kind(click.Command):
+    """A command whose ``--stub`` takes a number only if one follows, so that it never swallows the path."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spelt = []
+        for word, after in zip(args, [*args[1:], ""], strict=True):
+            spelt.append(f"--stub={_STUB_S:g}" if word == "--stub" and not _is_number(after) else word)
+        return super().parse_args(ctx, spelt)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _Kinds(click.Group):
@@ -60,7 +79,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
             help="File (.nwb), or folder for DANDI's names.  [default: the working folder]",
         ),
         click.option("--raw", is_flag=True, help="Also write the traces, compressed."),
-        click.option("--stub", "stub_s", type=float, is_flag=False, flag_value=10.0, metavar="[SECONDS]",
+        click.option("--stub", "stub_s", type=float, metavar="[SECONDS]",
                      help="Convert the first seconds only (10 if no number follows)."),
         click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE",
                      help="Your own labels (CSV, TSV): they become the ground-truth run."),
@@ -134,7 +153,7 @@ def _run(
 
 
 def _add(kind: str, short_text: str, text: str) -> None:
-    @command.command(kind, short_help=short_text, help=text)
+    @command.command(kind, cls=_Kind, short_help=short_text, help=text)
     @_options
     def _kind(**arguments: Any) -> None:
         _run(kind, **arguments)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nwb_celltype.converters.metadata import SessionMetadata
-from nwb_celltype.converters.records import ProbeRecording, SourceSession, UnitWaveforms
+from nwb_celltype.converters.records import Probe, ProbeRecording, Sorting, SourceSession, UnitWaveforms
 from nwb_celltype.converters.views import first_seconds, with_gain
 from nwb_celltype.errors import UsageError
 
@@ -35,7 +35,7 @@ class Options:
     raw: bool = False
     stub_s: float | None = None
     n_channels: int = 16
-    max_spikes: int = 500
+    max_spikes: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,18 +91,28 @@ def _waveforms_of(recording: ProbeRecording, options: Options, progress: Progres
     sorting = recording.sorting
     if sorting is None or len(sorting) == 0:
         return None
+    probe = sorted_probe(recording.probe, sorting)
     if recording.traces is None or recording.traces.n_samples == 0:
-        return template_waveforms(sorting, recording.probe, n_channels=options.n_channels)
+        return template_waveforms(sorting, probe, n_channels=options.n_channels)
     return mean_waveforms(
         sorting,
         recording.traces,
-        recording.probe,
+        probe,
         n_channels=options.n_channels,
         max_spikes=options.max_spikes,
         seed=options.seed,
         high_pass_hz=suggest_high_pass(recording.traces),
         progress=progress,
     )
+
+
+def sorted_probe(probe: Probe, sorting: Sorting) -> Probe:
+    """Return the probe as the sorter took it: a reference site that it sorted like any other is one like any other."""
+    if probe.is_reference is None or sorting.channels is None:
+        return probe
+    is_reference = probe.is_reference.copy()
+    is_reference[sorting.channels] = False
+    return replace(probe, is_reference=is_reference)
 
 
 def fill(

@@ -14,9 +14,13 @@ from nwb_celltype.converters.metadata import SessionMetadata, check_metadata, ch
 from nwb_celltype.converters.own_labels import read_own_labels
 from nwb_celltype.converters.plan import Plan, plan_of
 from nwb_celltype.converters.records import SourceSession
-from nwb_celltype.errors import InputError, NothingToDoError, RefusedError
+from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.labelling import TaxonomyName
 from nwb_celltype.nwb_io.safe_write import OnPhase, create_safely
+
+_FILE_SUFFIXES = frozenset(
+    {".h5", ".hdf5", ".hdf", ".zarr", ".mat", ".npy", ".npz", ".bin", ".dat", ".json", ".yaml", ".yml", ".csv", ".tsv"}
+)
 
 Metadata = Mapping[str, Any] | str | Path | Sequence[str | Path] | None
 
@@ -66,7 +70,7 @@ def convert(
     taxonomy: TaxonomyName = "auto",
     inspect: bool = True,
     n_channels: int = 16,
-    max_spikes: int = 500,
+    max_spikes: int = 1000,
     seed: int = 0,
     on_phase: OnPhase = lambda _: None,
     progress: Progress | None = None,
@@ -140,7 +144,7 @@ def convert(
     target = _target(out, checked)
     session = prepared(source, checked, options)
     plan = plan_of(session, checked, options, str(target), problems)
-    _require_content(session, raw=raw)
+    _require_content(session, source=str(paths), raw=raw)
     if own_labels is not None:
         own_labels.require_units(session)
     if dry_run:
@@ -192,6 +196,9 @@ def _target(out: str | Path | None, metadata: SessionMetadata) -> Path:
     place = Path("." if out is None else out).expanduser()
     if place.suffix == ".nwb" and not place.is_dir():
         return place
+    if place.is_file() or (place.suffix.lower() in _FILE_SUFFIXES and not place.is_dir()):
+        message = f"{place} is neither a name that ends in .nwb nor a folder; choose one of them for --out."
+        raise UsageError(message)
     subject = _dandi_word(str(metadata.subject.get("subject_id", "subject")))
     session = _dandi_word(str(metadata.nwbfile.get("session_id", "session")))
     return place / f"sub-{subject}" / f"sub-{subject}_ses-{session}_ecephys.nwb"
@@ -202,15 +209,26 @@ def _dandi_word(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-") or "unknown"
 
 
-def _require_content(session: SourceSession, *, raw: bool) -> None:
+def _require_content(session: SourceSession, *, source: str, raw: bool) -> None:
+    """Refuse sessions that would give an empty file, and traces that cannot be scaled, before anything is written."""
     has_units = any(r.sorting is not None and len(r.sorting) for r in session.recordings)
     has_traces = any(r.traces is not None or r.lfp is not None for r in session.recordings)
-    if has_units or (raw and has_traces):
-        return
-    shown = ", ".join(str(path) for path in session.paths)
-    hint = " Its traces can be written with --raw." if has_traces else ""
-    message = f"{shown} holds no sorted units, so there is nothing to annotate.{hint} Name the sorting folder too."
-    raise NothingToDoError(message)
+    shown = ", ".join(str(path) for path in session.paths) or source
+    if raw and not has_traces:
+        message = f"{shown}: no traces are at hand that --raw could write; leave it out, or put the recording in place."
+        raise NothingToDoError(message)
+    if not has_units and not raw:
+        what = "Its traces can be written with --raw." if has_traces else "Check that it is the sorting you meant."
+        message = f"{shown} holds no sorted units, so there is nothing to annotate. {what}"
+        raise NothingToDoError(message)
+    for recording in session.recordings:
+        if raw and recording.traces is not None and recording.traces.gains_uv is None:
+            name = recording.probe.name
+            message = (
+                f"Nothing says how many microvolts one count of {recording.traces.name} is, so its traces cannot be "
+                f"written; state it in the metadata (Ecephys: {{{name}: {{gain_uv: 2.34375}}}}), or leave out --raw."
+            )
+            raise InputError(message)
 
 
 def _require_valid(path: Path) -> None:

@@ -251,7 +251,7 @@ def _line_text(line: LinePlan) -> str:
     length = "" if line.median_duration_ms is None else f", {line.median_duration_ms:.3g} ms each"
     fate = f"events table {line.events!r}" if line.events else "not written, as asked"
     fate += "" if line.is_named else " (what it means can be said under Events)"
-    return f"  {line.line:<14}{line.n_pulses:,} pulses{length}; {fate}"
+    return f"  {line.line:<13} {line.n_pulses:,} pulses{length}; {fate}"
 
 
 def _runs_of(names: list[str]) -> str:

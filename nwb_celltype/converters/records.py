@@ -260,6 +260,8 @@ class Sorting:
         Everything else that is known of each unit, by NWB column name (``quality``, ``KSLabel``, ``depth``, ...).
     peak_channels : (n,) int64 array or None
         Row of the probe where the sorter sees the unit best; -1 where it does not say.
+    channels : (k,) int64 array or None
+        Rows of the probe that were sorted; None for all, or where nothing says so.
     templates : Templates or None
     prior_labels : tuple of PriorLabels
     obs_intervals : tuple of n (k, 2) float64 arrays, or None
@@ -281,6 +283,7 @@ class Sorting:
     columns: Mapping[str, Column] = field(default_factory=dict)
     peak_channels: Integer | None = None
     templates: Templates | None = None
+    channels: Integer | None = None
     prior_labels: tuple[PriorLabels, ...] = ()
     obs_intervals: tuple[Float, ...] | None = None
     left_out: tuple[LeftOut, ...] = ()

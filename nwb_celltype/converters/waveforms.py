@@ -157,8 +157,8 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
     Returns
     -------
     UnitWaveforms or None
-        Without `sd`, and with `n_spikes_used` 0, as a template does not say how many spikes it comes from. None where
-        the sorting has no templates. A unit without one, or with one that is zero everywhere, has NaN.
+        With `sd` and `n_spikes_used` (else 0) where the templates have them. None where the sorting has no templates.
+        A unit without one, or with one that is zero everywhere, has NaN.
 
     Raises
     ------
@@ -190,6 +190,7 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
         raise InputError(message)
     usable = usable_channels(probe)
     table = _Table.empty(len(sorting), n_window, min(n_channels, len(usable)))
+    sd = None if templates.sd is None else np.full_like(table.mean, np.nan)
     hints = _hints(sorting, probe)
     for row in range(n_units):
         waveform = np.asarray(templates.waveforms[row], dtype=np.float64)
@@ -199,20 +200,23 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
             peak = int(usable[np.argmax(swing)])
             channels = nearest_channels(probe, peak, n_channels)
             table.fill(row, waveform[:, channels], channels, peak, templates.source[row])
+            if sd is not None and templates.sd is not None:
+                sd[row] = np.asarray(templates.sd[row])[:, channels]
         else:
             is_zero = bool(np.isfinite(waveform).any())
             reason = "none: the template is zero everywhere" if is_zero else "none: the sorter kept no template"
             table.leave(row, probe, int(hints[row]), reason)
+    counts = np.zeros(n_units, dtype=np.int64) if templates.n_spikes_used is None else templates.n_spikes_used
     return UnitWaveforms(
         mean=table.mean,
-        sd=None,
+        sd=sd,
         channels=table.channels,
         peak_channels=table.peak_channels,
         n_before=templates.n_before,
-        sampling_rate_hz=sorting.sampling_rate_hz,
+        sampling_rate_hz=templates.sampling_rate_hz or sorting.sampling_rate_hz,
         unit=templates.unit,
         source=tuple(table.source),
-        n_spikes_used=np.zeros(n_units, dtype=np.int64),
+        n_spikes_used=counts,
     )
 
 

@@ -31,6 +31,7 @@ _PARTIAL = ".nwb-celltype-partial"
 _LOCK = ".nwb-celltype-lock"
 _FICLONE = 0x40049409  # Linux: share the blocks of two files until one of them is written to
 _ROOM_FOR_RUN = 64 * 1024 * 1024
+_FULL = 1024 * 1024
 
 
 def write_safely(
@@ -150,6 +151,7 @@ def create_safely(
         raise RefusedError(message)
     _refuse_annexed(target)
     partial = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_PARTIAL}"
+    made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _only_writer(target):
@@ -172,9 +174,18 @@ def create_safely(
                 _sync(target.parent)
     except OSError as error:
         raise InputError(_why_not_written(target, error)) from error
+    except RuntimeError as error:  # what HDF5 says when it cannot flush
+        if shutil.disk_usage(target.parent).free > _FULL:
+            raise
+        message = f"{target.parent} is full; nothing was written. Make room, or choose another place."
+        raise InputError(message) from error
     finally:
         with contextlib.suppress(OSError):  # the folder itself may be missing
             partial.unlink(missing_ok=True)
+        if not target.exists():
+            with contextlib.suppress(OSError):  # the first that is not empty ends it
+                for folder in made:
+                    folder.rmdir()
     return target
 
 

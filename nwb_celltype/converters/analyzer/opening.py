@@ -59,7 +59,13 @@ def _load(path: Path) -> Any:
         hint = "Give the folder of a saved sorting, sorter output or sorting analyzer."
         if (path / "params.py").is_file() or (path / "spike_times.npy").is_file():
             hint = "It looks like a Phy or Kilosort folder: use the kind `phy`."
-        message = f"SpikeInterface cannot open {path}: {type(error).__name__}: {str(error).rstrip('.')}. {hint}"
+        # its own mistakes, such as unbound names, say nothing to a user
+        said = (
+            ""
+            if isinstance(error, NameError | AttributeError)
+            else f" ({type(error).__name__}: {str(error).rstrip('.')})"
+        )
+        message = f"SpikeInterface cannot open {path}{said}. {hint}"
         raise InputError(message) from error
     return found
 

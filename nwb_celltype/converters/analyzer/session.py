@@ -75,11 +75,14 @@ def read_session(source: Any) -> SourceSession:
     traces = None if recording is None else traces_of(recording, probe.name)
     if recording is None:
         notes = (*notes, *_without_recording(clock.seconds(0)))
+    if analyzer is not None and recording is None and analyzer.sparsity is not None:
+        notes = (*notes, "The analyzer is sparse: mean waveforms are NaN on channels that it left out.")
     if not len(probe):
         notes = (*notes, "Nothing says which channels the units were recorded on, so there are no electrodes.")
-    return SourceSession(
-        "spikeinterface", paths, (ProbeRecording(probe, clock, units, traces),), left_out=units.left_out, notes=notes
-    )
+    n_samples = _n_samples(recording, analyzer)
+    observed_s = None if n_samples is None else clock.seconds(np.array([[0, n_samples]]))
+    one = ProbeRecording(probe, clock, units, traces, observed_s=observed_s)
+    return SourceSession("spikeinterface", paths, (one,), left_out=units.left_out, notes=notes)
 
 
 def _without_recording(start_s: Float) -> tuple[str, ...]:
@@ -242,6 +245,9 @@ def _templates(analyzer: SortingAnalyzer) -> Templates | None:
     if operator is None:
         return None
     waveforms = np.array(extension.data[operator], dtype=np.float32)
+    sd = (
+        np.array(extension.data["std"], dtype=np.float32) if operator == "average" and "std" in extension.data else None
+    )
     unit: ScaleUnit = "microvolts" if analyzer.return_in_uV else "a.u."
     if not analyzer.return_in_uV:
         properties = analyzer.rec_attributes.get("properties", {})
@@ -249,10 +255,13 @@ def _templates(analyzer: SortingAnalyzer) -> Templates | None:
         if gains is not None:
             waveforms = waveforms * np.asarray(gains, dtype=np.float32)
             waveforms += np.float32(0) if offsets is None else np.asarray(offsets, dtype=np.float32)
+            sd = None if sd is None else sd * np.asarray(gains, dtype=np.float32)
             unit = "microvolts"
     if analyzer.sparsity is not None:
         waveforms = np.where(analyzer.sparsity.mask[:, None, :], waveforms, np.float32(np.nan))
+        sd = None if sd is None else np.where(analyzer.sparsity.mask[:, None, :], sd, np.float32(np.nan))
     counts = analyzer.sorting.count_num_spikes_per_unit(outputs="array")
     waveforms[counts == 0] = np.nan
     text = f"SpikeInterface template ({operator})"
-    return Templates(waveforms, int(extension.nbefore), unit, tuple(text if count else "" for count in counts))
+    sources = tuple(text if count else "" for count in counts)
+    return Templates(waveforms, int(extension.nbefore), unit, sources, sd=sd)

@@ -13,6 +13,7 @@ from nwb_celltype.converters.metadata.problems import Problems
 
 # What people, templates and other programs leave where something is still to be written.
 _PLACEHOLDER = re.compile(r"(<.*>|\?+|\.{3,}|…|todo|tbd|fixme|xxx+|fill (me )?in|to be filled( in)?)", re.IGNORECASE)
+_LONGEST_LIST = 4
 _LONGEST_SHOWN = 60
 _LARGEST_INTEGER = 10**30
 # NWB keeps an object under its name in a path of HDF5.
@@ -38,7 +39,7 @@ def shown(value: Any) -> str:
     Examples
     --------
     >>> shown("mice"), shown([1, 2]), shown({"a": 1}), shown(True)
-    ("'mice'", 'a list of 2', 'keys a', 'true')
+    ("'mice'", '[1, 2]', 'keys a', 'true')
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -53,6 +54,8 @@ def shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"keys {', '.join(k[:20] for k in list(value)[:5] if isinstance(k, str))}" if value else "no keys"
     if isinstance(value, list | tuple):
+        if 0 < len(value) <= _LONGEST_LIST and all(isinstance(v, numbers.Real) for v in value):
+            return f"[{', '.join(shown(v) for v in value)}]"
         return f"a list of {len(value)}"
     return f"a value of type {type(value).__name__}"
 

@@ -187,7 +187,7 @@ def _waveform_columns(stored: StoredWaveforms | None) -> list[Any]:
         return []
     axes = f"(unit, sample, channel), {stored.unit}, channels in the order of electrodes"
     if stored.unit != "volts":
-        axes += "; arbitrary units, because nothing says what the sorter's units are in volts"
+        axes += "; arbitrary units, because nothing says how many volts one is"
     columns = [_column("waveform_mean", f"Mean waveform of each unit: {axes}.", stored.mean)]
     if stored.sd is not None:
         text = f"Standard deviation over the spikes that were averaged: {axes}."

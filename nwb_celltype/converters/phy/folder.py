@@ -121,7 +121,9 @@ def read_sorting(
     cells, column_notes = unit_columns(tables, spikes.unit_ids)
     labels, label_notes = prior_labels(tables, spikes.unit_ids)
     notes += column_notes + label_notes
-    peaks, templates, n_templates = _shapes(params, spikes, cells, sorter, columns=columns, probe=probe, notes=notes)
+    peaks, templates, n_templates, rows = _shapes(
+        params, spikes, cells, sorter, columns=columns, probe=probe, notes=notes
+    )
     _check_counts(cells, spikes, notes)
     return Sorting(
         unit_ids=spikes.unit_ids,
@@ -135,6 +137,7 @@ def read_sorting(
         columns=cells,
         peak_channels=peaks,
         templates=templates,
+        channels=None if rows is None else rows[rows >= 0],
         prior_labels=labels,
         left_out=tuple(_left_out(spikes, tables, n_templates)),
         notes=tuple(notes),
@@ -150,11 +153,11 @@ def _shapes(
     columns: Integer | None,
     probe: Probe | None,
     notes: list[str],
-) -> tuple[Integer | None, Templates | None, int]:
-    """Peak channels, templates, and how many the folder has."""
+) -> tuple[Integer | None, Templates | None, int, Integer | None]:
+    """Peak channels, templates, how many the folder has, and the rows of the probe that were sorted."""
     if not any((params.folder / name).is_file() for name in _CHANNEL_FILES):
         notes.append("the folder says nothing of channels, positions and templates; units have no peak channel")
-        return None, None, 0
+        return None, None, 0, None
     channels = read_channels(params)
     notes += channels.notes
     rows = probe_rows(channels, columns, notes)
@@ -164,7 +167,7 @@ def _shapes(
         notes += check_positions(channels, probe, rows)
     templates = open_templates(params.folder, len(channels))
     if templates is None:
-        return _peaks_of_table(cells, channels, rows, notes), None, 0
+        return _peaks_of_table(cells, channels, rows, notes), None, 0, rows
     notes += templates.notes
     use = spikes.use if spikes.use is not None else _own_templates(spikes, len(templates), notes)
     _note_unknown(use, len(templates), spikes, notes)
@@ -181,7 +184,7 @@ def _shapes(
         whitening=whitening,
         n_before=before,
     )
-    return np.where(peaks >= 0, rows[peaks], -1), shapes, len(templates)
+    return np.where(peaks >= 0, rows[peaks], -1), shapes, len(templates), rows
 
 
 def _check_probe(folder: Path, probe: Probe | None, n_rows: int) -> None:

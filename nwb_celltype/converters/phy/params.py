@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nwb_celltype.converters.phy.arrays import open_array
 from nwb_celltype.converters.phy.places import find_folder
 from nwb_celltype.converters.phy.raw_files import file_name, find_files
 from nwb_celltype.errors import InputError
@@ -59,8 +60,13 @@ class Params:
 
     @property
     def is_raw_preprocessed(self) -> bool:
-        """Whether the file is the sorter's filtered or whitened copy and no raw recording."""
-        return bool(self.is_hp_filtered) or any(file_name(path).startswith("temp_wh") for path in self.dat_paths)
+        """Whether the file is the sorter's whitened copy and no recording of voltages.
+
+        A high-passed recording still is one, unless the sorter says, by a whitening matrix that does nothing, that its
+        input was whitened already.
+        """
+        is_copy = any(file_name(path).startswith("temp_wh") for path in self.dat_paths)
+        return is_copy or (bool(self.is_hp_filtered) and _whitens_nothing(self.folder))
 
     @property
     def n_raw_samples(self) -> int | None:
@@ -71,6 +77,16 @@ class Params:
             return None
         frame = self.n_channels_dat * self.dtype.itemsize
         return sum(max(path.stat().st_size - self.offset, 0) // frame for path in self.raw_paths) or None
+
+
+def _whitens_nothing(folder: Path) -> bool:
+    """Whether the stored whitening matrix is a multiple of the identity."""
+    path = folder / "whitening_mat.npy"
+    if not path.is_file():
+        return False
+    matrix = open_array(path)
+    is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 1
+    return is_square and bool(np.all(matrix == np.eye(len(matrix), dtype=matrix.dtype) * matrix[0, 0]))
 
 
 def read_params(folder: str | Path) -> Params:

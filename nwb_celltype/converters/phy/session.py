@@ -94,8 +94,8 @@ def _traces(params: Params, notes: list[str]) -> BinaryTraces | None:
     names = ", ".join(path.name for path in params.raw_paths)
     if params.is_raw_preprocessed:
         notes.append(
-            f"{names} is the sorter's filtered or whitened copy (hp_filtered, temp_wh) and no raw recording; it is not "
-            "used for waveforms or traces"
+            f"{names} is the sorter's whitened copy (temp_wh) and no recording of voltages; it is not used for "
+            "waveforms or traces"
         )
         return None
     channels = read_channels(params)
@@ -116,12 +116,11 @@ def _traces(params: Params, notes: list[str]) -> BinaryTraces | None:
             sampling_rate_hz=params.sampling_rate_hz,
             gains_uv=gains,
             header_bytes=params.offset,
+            filtering="high-passed before it was stored (hp_filtered in params.py)" if params.is_hp_filtered else "",
         )
     except InputError as error:
         notes.append(f"{names} is not used: {error}")
         return None
-    if gains is None:
-        notes.append(f"nothing beside {names} says how many microvolts one count is; state gain_uv in the metadata")
     if len(params.raw_paths) > 1:
         notes.append(f"{len(params.raw_paths)} files were sorted as one ({names}); gaps between them are not known")
     notes += traces.notes

@@ -75,6 +75,19 @@ class GroupedSpikes:
     notes: tuple[str, ...]
 
 
+def _require_whole_samples(times: Vector, notes: list[str]) -> None:
+    """Take floating-point spike times as samples where every one is a whole number; seconds never all are."""
+    for start, stop in blocks(len(times)):
+        values = times.read(start, stop)
+        if not bool(np.all(np.isfinite(values) & (values == np.rint(values)))):
+            message = (
+                f"{times.path} holds {times.dtype} numbers that are no whole samples; if they are seconds, write "
+                "round(seconds * sample_rate) as int64 there."
+            )
+            raise InputError(message)
+    notes.append(f"{times.name} holds {times.dtype} numbers; all are whole and were taken as samples")
+
+
 def open_spikes(folder: Path) -> SpikeFiles:
     """Open the arrays of a folder and check that they belong together.
 
@@ -86,11 +99,7 @@ def open_spikes(folder: Path) -> SpikeFiles:
     notes: list[str] = []
     times = open_vector(folder / "spike_times.npy")
     if times.dtype.kind == "f":
-        message = (
-            f"{folder / 'spike_times.npy'} holds {times.dtype} numbers, most likely seconds; whole samples are needed. "
-            "Write round(seconds * sample_rate) as int64 there."
-        )
-        raise InputError(message)
+        _require_whole_samples(times, notes)
     templates = _optional(folder / "spike_templates.npy")
     clusters = _optional(folder / "spike_clusters.npy")
     if clusters is None:

@@ -144,7 +144,7 @@ def _around_file(path: Path) -> Run:
     if not chosen.is_probe:
         below = [stream for stream in _streams_under(path.parent) if stream.part == chosen.part]
         return _run(below, path.parent)
-    own = [stream for stream in here if stream.device == chosen.device]
+    own = [s for s in here if s.device == chosen.device and (s.name != chosen.name or s.meta == chosen.meta)]
     folders = {path.parent, path.parent.parent} if _is_probe_folder(path.parent, chosen.device) else {path.parent}
     companions = [c for folder in sorted(folders) for c in _companions(chosen, folder)]
     return _run([*own, *companions], path.parent)

@@ -182,7 +182,7 @@ def _aligned(stream: _Stream, reference: _Stream, reference_clock: Clock, notes:
         notes.append(_nominal_note(stream, reference, f"{reason}."))
         return nominal
     try:
-        return fit_line_clock(
+        clock = fit_line_clock(
             edges,
             reference_edges,
             reference_clock,
@@ -194,6 +194,9 @@ def _aligned(stream: _Stream, reference: _Stream, reference_clock: Clock, notes:
     except InputError as error:
         notes.append(_nominal_note(stream, reference, str(error)))
         return nominal
+    if clock.fit is not None and clock.fit.is_ambiguous:
+        notes.append(clock.fit.doubt)
+    return clock
 
 
 def _nominal_note(stream: _Stream, reference: _Stream, reason: str) -> str:

@@ -186,13 +186,30 @@ def test_the_stimulated_part_can_be_left_out_of_the_observed_time(tmp_path: Path
         assert len(file["units/spike_times"]) == 120  # all of them are still there
 
 
-def test_left_out_periods_run_from_the_first_pulse_to_the_last() -> None:
+def test_left_out_periods_hold_each_train_and_the_second_after_it() -> None:
     pulses = sessions.pulses()[0]
     ended = replace(pulses, durations_s=np.full(4, 0.01))
     stimuli = (sessions.stimulus(leave_out=True), sessions.stimulus(leave_out=False))
-    np.testing.assert_allclose(left_out_periods(stimuli, {"laser": ended}) - START_S, [[0.0, 12.01]], atol=1e-9)
+    np.testing.assert_allclose(left_out_periods(stimuli, {"laser": ended}) - START_S, [[0.0, 13.01]], atol=1e-9)
     assert left_out_periods(stimuli, {"laser": pulses})[0, 1] == np.inf
     assert left_out_periods(stimuli, {}).shape == (0, 2)
+
+
+def test_the_dark_between_two_trains_is_kept() -> None:
+    onsets = np.concatenate([10 + 0.05 * np.arange(20), 70 + 0.05 * np.arange(20)])
+    line = replace(sessions.pulses()[0], onsets_s=onsets, durations_s=np.full(40, 0.01))
+    stimuli = (sessions.stimulus(leave_out=True),)
+    np.testing.assert_allclose(left_out_periods(stimuli, {"laser": line}), [[10.0, 11.96], [70.0, 71.96]], atol=1e-9)
+    drawn = (sessions.stimulus(leave_out=True, leave_out_from_s=5.0),)
+    np.testing.assert_allclose(left_out_periods(drawn, {"laser": line}), [[5.0, 71.96]], atol=1e-9)
+
+
+def test_a_line_that_was_high_throughout_leaves_nothing(tmp_path: Path) -> None:
+    source = sessions.session()
+    line = replace(source.pulses[0], onsets_s=np.array([START_S + 3e-6]), durations_s=np.array([np.nan]))
+    meta = sessions.metadata(stimuli=(sessions.stimulus(leave_out=True),))
+    with pytest.raises(InputError, match="cover the whole recording"):
+        write(tmp_path / "a.nwb", replace(source, pulses=(line, *source.pulses[1:])), meta)
 
 
 def test_leaving_out_everything_is_refused(tmp_path: Path) -> None:

@@ -55,7 +55,6 @@ def test_a_plain_recording_has_traces_without_gain(tmp_path: Path) -> None:
     assert recording.probe.channel_names[0] == "CH13"
     for depth, shape in zip(trough_depths(recording), SESSION.shapes, strict=True):
         assert depth == pytest.approx(shape.min(), abs=5)
-    assert has_note(session, "raw.dat", "gain_uv")
     assert has_note(session, "found at ../../raw.dat")
 
 
@@ -75,12 +74,22 @@ def test_several_files_are_one_recording(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["temp_wh.dat", "recording.dat"])
 def test_a_whitened_copy_is_no_recording(tmp_path: Path, name: str) -> None:
-    folder = folders.kilosort25(tmp_path / "ks", SESSION)
+    is_whitened = name == "recording.dat"  # and high-passed, with a whitening matrix that does nothing
+    folder = folders.kilosort25(tmp_path / "ks", SESSION, is_whitened_before=is_whitened)
     folders.write_recording(folder / name, SESSION)
-    folders.write_params(folder, dat_path=f"'{name}'", hp_filtered=name == "recording.dat")
+    folders.write_params(folder, dat_path=f"'{name}'", hp_filtered=is_whitened)
     session = read_session(folder)
     assert session.recordings[0].traces is None
-    assert has_note(session, name, "no raw recording")
+    assert has_note(session, name, "no recording of voltages")
+
+
+def test_a_high_passed_recording_is_one_of_voltages(tmp_path: Path) -> None:
+    folder = folders.kilosort25(tmp_path / "ks", SESSION)
+    folders.write_recording(folder / "recording.dat", SESSION)
+    folders.write_params(folder, dat_path="'recording.dat'", hp_filtered=True)
+    traces = read_session(folder).recordings[0].traces
+    assert traces is not None
+    assert "high-passed" in traces.filtering
 
 
 def test_a_recording_that_cannot_be_read_is_noted(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_without_spike_clusters_the_sorters_units_are_read(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: np.save(f / "spike_times.npy", np.array([0.1, 0.2, 0.3])), "most likely seconds"),
+        (lambda f: np.save(f / "spike_times.npy", np.array([0.1, 0.2, 0.3])), "no whole samples"),
         (lambda f: np.save(f / "spike_times.npy", np.arange(4)), r"spike_times\.npy 4, spike_clusters\.npy 3"),
         (lambda f: np.save(f / "amplitudes.npy", np.arange(2.0)), r"amplitudes\.npy 2"),
         (lambda f: np.save(f / "spike_clusters.npy", np.array([0.5, 1, 2])), "no whole numbers"),
