@@ -229,7 +229,7 @@ nwb.units.to_dataframe(index=True)[columns].round(1)
 
 # %% [markdown]
 # Units that nobody labelled in Phy are `unsorted`, and there. `waveform_source` is `raw`: mean waveforms come from the
-# traces, from 500 spikes spread over the whole recording. How each clock was aligned is in the file too:
+# traces, from 1000 spikes spread over the whole recording. How each clock was aligned is in the file too:
 
 # %%
 nwb.processing["ecephys"]["clock_alignment"].to_dataframe().round(2).T

@@ -47,6 +47,9 @@ class Options:
             if getattr(self, name) < 1:
                 message = f"{name} is at least 1, not {getattr(self, name)}."
                 raise UsageError(message)
+        if self.seed < 0:
+            message = f"The seed is a whole number from 0 on, not {self.seed}."
+            raise UsageError(message)
 
 
 def prepared(session: SourceSession, metadata: SessionMetadata, options: Options) -> SourceSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from nwb_celltype.converters.assembly import Options
 from nwb_celltype.converters.clocks import Clock
 from nwb_celltype.converters.metadata import SessionMetadata
-from nwb_celltype.converters.records import LeftOut, ProbeRecording, Pulses, SourceSession
+from nwb_celltype.converters.records import LeftOut, Marks, ProbeRecording, Pulses, SourceSession
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,10 @@ def plan_of(session: SourceSession, metadata: SessionMetadata, options: Options,
         kind=session.kind,
         probes=tuple(_probe_plan(recording, options) for recording in session.recordings),
         streams=tuple(StreamPlan(clock.stream, clock_text(clock)) for clock in session.clocks),
-        lines=tuple(_line_plan(pulses, metadata) for pulses in session.pulses),
+        lines=(
+            *(_line_plan(pulses, metadata) for pulses in session.pulses),
+            *(_mark_plan(marks, metadata) for marks in session.marks),
+        ),
         left_out=tuple(dict.fromkeys(left_out)),
         notes=tuple(dict.fromkeys(notes)),
         problems=problems,
@@ -200,6 +204,12 @@ def _line_plan(pulses: Pulses, metadata: SessionMetadata) -> LinePlan:
         events=(about or unnamed(pulses)).name if is_written else "",
         is_named=about is not None,
     )
+
+
+def _mark_plan(marks: Marks, metadata: SessionMetadata) -> LinePlan:
+    about = metadata.events.get(marks.name)
+    name = (about.name if about is not None else re.sub(r"[^A-Za-z0-9_]+", "_", marks.name)) if len(marks) else ""
+    return LinePlan(marks.name, len(marks), None, name if about is None or about.keep else "", about is not None)
 
 
 def _lines_of(plan: Plan) -> list[str]:

@@ -13,6 +13,7 @@ from nwb_celltype.converters.clocks import Clock
 from nwb_celltype.converters.records import (
     Float,
     Integer,
+    Marks,
     ProbeRecording,
     Pulses,
     Sorting,
@@ -104,16 +105,19 @@ def first_seconds(session: SourceSession, seconds: float) -> SourceSession:
     end_s = session.recordings[0].clock.start_s + seconds
     recordings = tuple(_cut_recording(recording, end_s) for recording in session.recordings)
     pulses = tuple(_cut_pulses(p, end_s) for p in session.pulses)
+    marks = tuple(_cut_marks(m, end_s) for m in session.marks)
     note = f"Only the first {seconds:g} s were converted, as asked; the file is for trying out."
-    return replace(session, recordings=recordings, pulses=pulses, notes=(*session.notes, note))
+    return replace(session, recordings=recordings, pulses=pulses, marks=marks, notes=(*session.notes, note))
 
 
 def _cut_recording(recording: ProbeRecording, end_s: float) -> ProbeRecording:
     n_samples = _samples_before(recording.clock, end_s)
+    observed_s = recording.observed_s
     lfp_clock = recording.lfp_clock
     return replace(
         recording,
-        sorting=None if recording.sorting is None else _cut_sorting(recording.sorting, n_samples),
+        sorting=None if recording.sorting is None else _cut_sorting(recording.sorting, n_samples, end_s),
+        observed_s=None if observed_s is None else _until(observed_s, end_s),
         traces=None if recording.traces is None else _cut_traces(recording.traces, n_samples),
         lfp=None
         if recording.lfp is None
@@ -129,8 +133,15 @@ def _cut_traces(traces: TraceSource, n_samples: int) -> TraceSource:
     return TraceView(traces, min(n_samples, traces.n_samples), traces.gains_uv)
 
 
-def _cut_sorting(sorting: Sorting, n_samples: int) -> Sorting:
-    return select_spikes(sorting, sorting.spike_samples < n_samples)
+def _cut_sorting(sorting: Sorting, n_samples: int, end_s: float) -> Sorting:
+    observed = sorting.obs_intervals
+    cut = None if observed is None else tuple(_until(each, end_s) for each in observed)
+    return replace(select_spikes(sorting, sorting.spike_samples < n_samples), obs_intervals=cut)
+
+
+def _until(intervals: Float, end_s: float) -> Float:
+    kept = intervals[intervals[:, 0] < end_s]
+    return np.column_stack([kept[:, 0], np.minimum(kept[:, 1], end_s)])
 
 
 def select_spikes(sorting: Sorting, keep: NDArray[np.bool_]) -> Sorting:
@@ -142,6 +153,11 @@ def select_spikes(sorting: Sorting, keep: NDArray[np.bool_]) -> Sorting:
         offsets=kept[sorting.offsets],
         amplitudes=None if sorting.amplitudes is None else sorting.amplitudes[keep],
     )
+
+
+def _cut_marks(marks: Marks, end_s: float) -> Marks:
+    keep = marks.times_s < end_s
+    return replace(marks, times_s=marks.times_s[keep], values=None if marks.values is None else marks.values[keep])
 
 
 def _cut_pulses(pulses: Pulses, end_s: float) -> Pulses:

@@ -27,7 +27,9 @@ def check_events(top: Block, source: SourceSession | None) -> dict[str, EventMet
     dict of str to EventMetadata
         By line. A line without a name of its own is called after itself.
     """
-    lines = [pulses.name for pulses in source.pulses] if source is not None else None
+    lines = None
+    if source is not None:
+        lines = [pulses.name for pulses in source.pulses] + [marks.name for marks in source.marks]
     block = top.block("Events")
     events: dict[str, EventMetadata] = {}
     named: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nwb_celltype.converters.metadata.records import EventMetadata
-from nwb_celltype.converters.records import LeftOut, Pulses
+from nwb_celltype.converters.records import LeftOut, Marks, Pulses
 from nwb_celltype.errors import InputError
 
 
@@ -62,6 +62,72 @@ def write_events(
     return written, tuple(left_out)
 
 
+def write_marks(nwbfile: Any, marks: tuple[Marks, ...], stated: Mapping[str, EventMetadata]) -> tuple[LeftOut, ...]:
+    """Add one events table for each channel of marks that has any: moments, with the values that were written down.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+    marks : tuple of Marks
+    stated : mapping of str to EventMetadata
+        By channel.
+
+    Returns
+    -------
+    tuple of LeftOut
+        Channels without a table.
+
+    Raises
+    ------
+    InputError
+        If two channels have the same name, or the file has such a table already.
+    """
+    left_out = []
+    for channel in marks:
+        about = stated.get(channel.name) or EventMetadata(_clean(channel.name), f"Marks of the channel {channel.name}.")
+        if not about.keep or not len(channel):
+            reason = "no mark on it" if about.keep else "the metadata say that it is not to be kept"
+            left_out.append(LeftOut(f"event channel {channel.name}", reason))
+            continue
+        name = about.name.replace("/", "_").replace(":", "_")
+        if name in (nwbfile.events or {}):
+            message = (
+                f"There are two events tables called {name!r}; give the channel {channel.name} another name under "
+                "Events in the metadata, or keep: false."
+            )
+            raise InputError(message)
+        nwbfile.add_events_table(_table_of_marks(name, about.description, channel))
+    return tuple(left_out)
+
+
+def _table_of_marks(name: str, description: str, channel: Marks) -> Any:
+    from hdmf.common import VectorData  # type: ignore[import-untyped,unused-ignore]
+    from pynwb.event import EventsTable, TimestampVectorData
+
+    times = TimestampVectorData(
+        name="timestamp",
+        description="When it was written down, seconds on the session clock.",
+        data=np.asarray(channel.times_s, dtype=np.float64),
+    )
+    columns = [times]
+    if channel.values is not None:
+        values = np.asarray(channel.values)
+        texts = values.dtype.kind not in "iub"
+        data = [str(value) for value in values] if texts else values
+        columns.append(VectorData(name="value", description="What was written down.", data=data))
+    return EventsTable(
+        name=name,
+        description=description,
+        source_description=f"Event channel {channel.name}. {channel.source}".strip(),
+        columns=columns,
+        colnames=[column.name for column in columns],
+    )
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name)
+
+
 def unnamed(line: Pulses) -> EventMetadata:
     """Name and describe a line about which the metadata say nothing, after the source.
 
@@ -70,7 +136,7 @@ def unnamed(line: Pulses) -> EventMetadata:
     >>> unnamed(Pulses("nidq.XD0.3", np.array([1.0]), np.array([0.01]), False, "")).name
     'nidq_XD0_3'
     """
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", line.name)
+    name = _clean(line.name)
     return EventMetadata(
         name=name, description=f"Pulses of the digital line {line.name}; what they mean is not stated."
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from nwb_celltype.converters.metadata.records import SessionMetadata
 from nwb_celltype.converters.nwb.alignment import alignment_sentences, write_alignment
-from nwb_celltype.converters.nwb.events import write_events
+from nwb_celltype.converters.nwb.events import write_events, write_marks
 from nwb_celltype.converters.nwb.file import describe
 from nwb_celltype.converters.nwb.intervals import left_out_periods
 from nwb_celltype.converters.nwb.optogenetics import write_stimuli
@@ -67,6 +67,7 @@ def add_session(
         session = first_seconds(session, stub_s)
     probes = write_probes(nwbfile, session.recordings, metadata) if session.recordings else ()
     written, silent = write_events(nwbfile, session.pulses, metadata.events)
+    unmarked = write_marks(nwbfile, session.marks, metadata.events)
     unlit = write_stimuli(nwbfile, metadata, written)
     periods = left_out_periods(metadata.stimuli, written)
     unit_notes = write_units(nwbfile, probes, waveforms, periods)
@@ -81,7 +82,7 @@ def add_session(
             *trace_notes,
             *session.notes,
             *(note for r in session.recordings if r.sorting is not None for note in r.sorting.notes),
-            *_left_out(session, (*silent, *unlit)),
+            *_left_out(session, (*silent, *unmarked, *unlit)),
         ],
     )
 

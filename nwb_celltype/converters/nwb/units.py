@@ -15,6 +15,7 @@ from nwb_celltype.converters.nwb.unit_facts import ProbeUnits, sources_text, uni
 from nwb_celltype.converters.nwb.unit_waveforms import StoredWaveforms, stored_waveforms
 from nwb_celltype.converters.records import Integer, UnitWaveforms
 from nwb_celltype.errors import UsageError
+from nwb_celltype.intervals import remaining_intervals
 
 
 def write_units(
@@ -131,18 +132,24 @@ def _amplitudes(units: tuple[ProbeUnits, ...]) -> list[Any]:
 
 def _observed(units: tuple[ProbeUnits, ...], left_out: Intervals) -> list[Any]:
     found = [observed(part.probe.recording, left_out) for part in units]
-    if all(intervals is None for intervals, _ in found):
+    own = [part.sorting.obs_intervals for part in units]
+    if all(intervals is None for intervals, _ in found) and all(intervals is None for intervals in own):
         return []
     counts, rows = [], []
-    for part, (intervals, _) in zip(units, found, strict=True):
-        own = np.empty((0, 2)) if intervals is None else intervals
-        counts.append(np.full(len(part.sorting), len(own), dtype=np.int64))
-        rows.append(np.tile(own, (len(part.sorting), 1)))
+    for part, (intervals, _), stated in zip(units, found, own, strict=True):
+        common = np.empty((0, 2)) if intervals is None else intervals
+        for row in range(len(part.sorting)):
+            each = common if stated is None else remaining_intervals(stated[row], left_out)
+            counts.append(len(each))
+            rows.append(each)
     sources = dict.fromkeys(source for _, source in found if source)
-    text = f"When each unit was observed, seconds: {', '.join(sources)}"
+    text = f"When each unit was observed, seconds: {', '.join(sources) or 'the whole recording'}"
+    if any(intervals is not None for intervals in own):
+        text += "; for single units, as the source says it"
     if len(left_out):
         text += "; without the stimulated periods that the experimenter leaves out"
-    return _ragged("obs_intervals", f"{text}.", np.concatenate(rows), counts)
+    data = np.concatenate(rows) if rows else np.empty((0, 2))
+    return _ragged("obs_intervals", f"{text}.", data, [np.array(counts, dtype=np.int64)])
 
 
 def _electrodes(nwbfile: Any, units: tuple[ProbeUnits, ...], stored: StoredWaveforms | None) -> list[Any]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pynwb
 import pytest
 
 from nwb_celltype.converters.nwb import add_session, new_nwbfile, write_nwbfile
 from nwb_celltype.converters.nwb.intervals import left_out_periods
+from nwb_celltype.converters.records import Marks
 from nwb_celltype.errors import InputError, UsageError
 
 from . import sessions
@@ -227,3 +229,28 @@ def test_without_raw_data_the_last_spike_ends_the_observed_time(tmp_path: Path) 
         end = (sorting.spike_samples.max() + 1 + sessions.FIRST_SAMPLE) / sessions.RATE_HZ
         assert file["units/obs_intervals"][1, 1] == pytest.approx(end)
         assert "until the last spike" in file["units/obs_intervals"].attrs["description"]
+
+
+def test_marks_become_a_table_with_their_values(tmp_path: Path) -> None:
+    words = Marks("Strobed", START_S + np.array([1.0, 2.5]), np.array([2, 77]), "Strobed words.")
+    silent = Marks("Keyboard", np.empty(0), None, "Keys.")
+    texts = Marks("Comments", START_S + np.array([3.0]), np.array(["moved the probe"]), "Comments.")
+    source = replace(sessions.session(), marks=(words, silent, texts))
+    with pynwb.NWBHDF5IO(write(tmp_path / "a.nwb", source), "r") as io:
+        nwb = io.read()
+        np.testing.assert_allclose(nwb.events["Strobed"]["timestamp"][:], words.times_s)
+        assert nwb.events["Strobed"]["value"][:].tolist() == [2, 77]
+        assert list(nwb.events["Comments"]["value"][:]) == ["moved the probe"]
+        assert "Keyboard" not in nwb.events
+    assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
+
+
+def test_units_can_have_observed_times_of_their_own(tmp_path: Path) -> None:
+    source = sessions.session()
+    sorting = source.recordings[0].sorting
+    assert sorting is not None
+    own = tuple(START_S + np.array([[0.0, 5.0 + k], [8.0 + k, 20.0]]) for k in range(len(sorting)))
+    recording = replace(source.recordings[0], sorting=replace(sorting, obs_intervals=own))
+    with h5py.File(write(tmp_path / "a.nwb", replace(source, recordings=(recording,)))) as file:
+        np.testing.assert_allclose(file["units/obs_intervals"][:], np.concatenate(own), atol=1e-9)
+        assert file["units/obs_intervals_index"][:].tolist() == [2 * (k + 1) for k in range(len(sorting))]
