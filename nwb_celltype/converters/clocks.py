@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nwb_celltype.converters.common_start import find_common_start
 from nwb_celltype.converters.drift_curve import fit_curve
 from nwb_celltype.converters.edge_matching import MIN_PAIRS, Matches, match_edges
 from nwb_celltype.errors import InputError
@@ -42,6 +43,12 @@ class ClockFit:
         the map goes straight.
     longest_gap_s : float
         Longest time without a matched edge between the first and the last.
+    offset_uncertainty_s : float
+        For streams whose counters began together: how well their drift tells the offset where the file begins, seconds.
+        From half a period of the square wave on, edges may have been matched whole periods off. NaN where the offset
+        was told by something else.
+    doubt : str
+        Why the edges may have been matched whole periods off, in words; empty where nothing speaks for it.
     """
 
     stream: str
@@ -53,6 +60,13 @@ class ClockFit:
     residual_us_max: float
     n_jumps: int = 0
     longest_gap_s: float = 0.0
+    offset_uncertainty_s: float = float("nan")
+    doubt: str = ""
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether edges may have been matched whole periods off."""
+        return bool(self.doubt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +242,7 @@ def fit_clock(
     period_s: float = 1.0,
     falling: tuple[ArrayLike, ArrayLike] | None = None,
     reference_rate_hz: float | None = None,
-    expected_offset_s: float = 0.0,
+    expected_offset_s: float | None = None,
     tolerance_s: float | None = None,
 ) -> Clock:
     """Align the clock of a stream to the reference by the edges of a square wave that both recorded.
@@ -237,6 +251,9 @@ def fit_clock(
     and edges that are missing or too many do not matter. A continuous piecewise-linear curve with a corner a minute
     (at least 30 periods) is then fitted to the matched edges by least squares (`drift_curve.fit_curve`): the jitter of
     a single edge, one sample, does not enter as it does when each event is placed by the edge before it.
+
+    The wave cannot tell whole periods. Where both counters began together, the drift since then does
+    (`common_start.find_common_start`), however late the file begins; the fit says so where that leaves a doubt.
 
     Parameters
     ----------
@@ -250,14 +267,15 @@ def fit_clock(
     first_sample : int
         Number of the file's sample 0 since acquisition began.
     period_s : float
-        Of the square wave. By the nominal clocks, the first edges must lie less than half a period apart.
+        Of the square wave.
     falling : pair of arrays or None
         Falls, as samples of the stream and as session seconds: twice as many edges.
     reference_rate_hz : float or None
         Rate of the stream in which the reference saw its edges. An edge is noticed half a sample late on average; with
         both rates known that is taken off, otherwise half the difference of the two sample periods remains.
-    expected_offset_s : float
-        Seconds to add to the stream's nominal clock before the search, for streams whose counts do not begin together.
+    expected_offset_s : float or None
+        None where the counters of the stream and of the reference began together, at 0 s on either clock. Otherwise,
+        seconds to add to the stream's nominal clock to be less than half a period from the reference.
     tolerance_s : float or None
         Scatter of single edges; None for three samples of both streams, at least 100 microseconds.
 
@@ -279,42 +297,49 @@ def fit_clock(
     (40.0, 50.0)
     """
     nominal = Clock(stream, float(sampling_rate_hz), int(first_sample))
-    shift, reference_shift = (0.5, 0.5 / reference_rate_hz) if reference_rate_hz else (0.0, 0.0)
     given = [(edge_samples, reference_seconds), *([falling] if falling is not None else [])]
-    trains = [
-        (
-            _sorted(nominal.seconds(np.asarray(samples, dtype=np.float64) - shift) + expected_offset_s, stream),
-            _sorted(np.asarray(seconds, dtype=np.float64) - reference_shift, reference),
-        )
-        for samples, seconds in given
-    ]
+    trains = [_train(*pair, nominal, reference, reference_rate_hz) for pair in given]
     _check_counts(trains, stream, reference)
+    sample_s = 1 / nominal.sampling_rate_hz + 1 / (reference_rate_hz or nominal.sampling_rate_hz)
     if tolerance_s is None:
-        sample_s = 1 / nominal.sampling_rate_hz + 1 / (reference_rate_hz or nominal.sampling_rate_hz)
         tolerance_s = max(SMALLEST_TOLERANCE_S, 3 * sample_s)
+    has_common_start = expected_offset_s is None
+    if expected_offset_s is None:
+        expected_offset_s = _offset_by_drift(trains, period_s, tolerance_s, sample_s)
+    trains = [(own + expected_offset_s, other) for own, other in trains]
     matches = match_edges(trains, period_s=period_s, tolerance_s=tolerance_s)
     n_unmatched = _check_matches(trains, matches, stream, reference, period_s)
     x, offset = matches.stream_s, matches.reference_s - matches.stream_s
     knots, values = fit_curve(x, offset, matches.pieces, spacing_s=max(KNOT_SPACING_S, KNOT_PERIODS * period_s))
     residual_us = np.abs(offset - np.interp(x, knots, values)) * 1e6
-    return Clock(
-        stream,
-        nominal.sampling_rate_hz,
-        nominal.first_sample,
-        nominal.samples(knots - expected_offset_s),
-        knots + values,
-        ClockFit(
-            stream=stream,
-            reference=reference,
-            n_edges=len(matches),
-            n_unmatched=n_unmatched,
-            drift_ppm=_drift_ppm(matches),
-            residual_us_median=float(np.median(residual_us)),
-            residual_us_max=float(residual_us.max()),
-            n_jumps=int(matches.pieces[-1]),
-            longest_gap_s=float(np.diff(x).max()),
-        ),
+    fit = ClockFit(
+        stream=stream,
+        reference=reference,
+        n_edges=len(matches),
+        n_unmatched=n_unmatched,
+        drift_ppm=_drift_ppm(matches),
+        residual_us_median=float(np.median(residual_us)),
+        residual_us_max=float(residual_us.max()),
+        n_jumps=int(matches.pieces[-1]),
+        longest_gap_s=float(np.diff(x).max()),
     )
+    if has_common_start:
+        counted = replace(matches, stream_s=x - expected_offset_s)
+        start = find_common_start(counted, period_s=period_s, edge_s=sample_s)
+        doubt = start.doubt(stream, reference, period_s)
+        fit = replace(fit, offset_uncertainty_s=start.uncertainty_s, doubt=doubt)
+    knot_samples = nominal.samples(knots - expected_offset_s)
+    return Clock(stream, nominal.sampling_rate_hz, nominal.first_sample, knot_samples, knots + values, fit)
+
+
+def _offset_by_drift(trains: list[tuple[Float, Float]], period_s: float, tolerance_s: float, edge_s: float) -> float:
+    """Offset where the file begins, by the drift since both counters began; 0 while it is too small to matter."""
+    reach_s = 0.6 * period_s  # an offset of half a period shows whole on one of the two sides
+    matches = match_edges(trains, period_s=period_s, tolerance_s=tolerance_s, reach_s=reach_s)
+    if len(matches) < MIN_PAIRS:
+        return 0.0
+    offset_s = find_common_start(matches, period_s=period_s, edge_s=edge_s).offset_s
+    return offset_s if abs(offset_s) > period_s / 4 else 0.0
 
 
 def _piecewise(x: Float, knots: Float, values: Float) -> Float:
@@ -322,6 +347,17 @@ def _piecewise(x: Float, knots: Float, values: Float) -> Float:
     left = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
     slopes = np.diff(values) / np.diff(knots)
     return np.asarray(values[left] + (x - knots[left]) * slopes[left])
+
+
+def _train(
+    edge_samples: ArrayLike, reference_seconds: ArrayLike, nominal: Clock, reference: str, rate_hz: float | None
+) -> tuple[Float, Float]:
+    """Edges by the stream's nominal clock and by the reference, half a sample earlier where both rates are known."""
+    shift, reference_shift = (0.5, 0.5 / rate_hz) if rate_hz else (0.0, 0.0)
+    return (
+        _sorted(nominal.seconds(np.asarray(edge_samples, dtype=np.float64) - shift), nominal.stream),
+        _sorted(np.asarray(reference_seconds, dtype=np.float64) - reference_shift, reference),
+    )
 
 
 def _sorted(seconds: Float, stream: str) -> Float:

@@ -58,7 +58,9 @@ class _Track:
         return np.asarray(self.offset_s + self.slope * (np.asarray(seconds) - self.at_s))
 
 
-def match_edges(trains: Sequence[tuple[Float, Float]], *, period_s: float, tolerance_s: float) -> Matches:
+def match_edges(
+    trains: Sequence[tuple[Float, Float]], *, period_s: float, tolerance_s: float, reach_s: float | None = None
+) -> Matches:
     """Find for each edge of a stream the edge of the reference that is the same event.
 
     A block of edges at a time: all differences between edges that may belong together are listed, the place where they
@@ -72,16 +74,19 @@ def match_edges(trains: Sequence[tuple[Float, Float]], *, period_s: float, toler
         Edges in ascending order: seconds by the stream's nominal clock, and seconds by the reference. Edges of one
         train are never matched with those of another (rises and falls).
     period_s : float
-        Of the square wave. The first edges may be apart by less than half of it.
+        Of the square wave.
     tolerance_s : float
         Distance of a partner from the line through its block.
+    reach_s : float or None
+        Distance at which the first edges are looked for; None for half a period. Beyond that, which of two crowds a
+        period apart is taken depends on the edges that are missing.
 
     Returns
     -------
     Matches
         Empty if nothing fits.
     """
-    search = _Search(trains, period_s, tolerance_s)
+    search = _Search(trains, period_s, tolerance_s, period_s / 2 if reach_s is None else reach_s)
     edges = np.concatenate([stream for stream, _ in trains])
     starts = search.block_starts(edges)
     pairs: list[tuple[Float, Float, Integer]] = []
@@ -115,6 +120,7 @@ class _Search:
     trains: Sequence[tuple[Float, Float]]
     period_s: float
     tolerance_s: float
+    reach_s: float
 
     @property
     def block_s(self) -> float:
@@ -132,7 +138,7 @@ class _Search:
         """Pairs of one block and the line through them; None if they do not agree on an offset."""
         blocks = [(own[(own >= start) & (own < start + self.block_s)], other) for own, other in self.trains]
         middle = start + self.block_s / 2
-        half_width = self.period_s / 2
+        half_width = self.reach_s
         spread = 2 * self.tolerance_s + 2 * LARGEST_DRIFT * self.block_s
         if track.is_locked:
             half_width = min(half_width, SEARCH_S + SEARCH_GROWTH * abs(middle - track.at_s))

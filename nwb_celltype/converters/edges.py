@@ -248,7 +248,7 @@ def fit_line_clock(
     sampling_rate_hz: float,
     first_sample: int = 0,
     period_s: float = 1.0,
-    expected_offset_s: float = 0.0,
+    expected_offset_s: float | None = None,
 ) -> Clock:
     """Align a stream to a reference by the sync line that both recorded, by its rises and its falls.
 

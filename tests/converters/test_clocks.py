@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nwb_celltype.converters.clocks import Clock, fit_clock, nominal_clock, same_device_clock
+from nwb_celltype.converters.spikeglx import read_session
 from nwb_celltype.errors import InputError
+
+from .spikeglx.synthetic import ap_samples, ni_header, np1_header, square_wave, words, write_stream
 
 HOURS_S = 2 * 3600.0
 PROBE_HZ = 30000.0
@@ -257,3 +260,158 @@ def test_a_rate_must_be_positive(rate):
 def test_knots_must_ascend():
     with pytest.raises(InputError, match="do not ascend"):
         Clock("a", 1.0, 0, np.array([0.0, 2.0]), np.array([1.0, 1.0]))
+
+
+def late_file(ppm: float, began_s: float, *, seed: int = 0, apart_s: float = 0.0, **options) -> tuple[Clock, Planted]:
+    """A file that begins late: two minutes, unless told, of a stream with a constant drift since both counters began,
+    but for a slow wobble and the warming up, where asked for.
+
+    Trains are cut to what the files hold, so the first and the last edge may be in one of them only.
+    """
+    length_s, missing = options.pop("length_s", 120.0), options.pop("missing", 0.0)
+    slow = {"wobble_ppm": options.pop("wobble_ppm", 0.0), "warm_ppm": options.pop("warm_ppm", 0.0)}
+    planted = Planted(ppm, **slow, offset_s=apart_s, first_sample=0)
+    planted = replace(planted, first_sample=int(np.rint(planted.samples(np.array([began_s]))[0])))
+    rng = np.random.default_rng(seed)
+    span = (began_s, began_s + length_s)
+    # The wave is the generator's: it begins anywhere and has a period of its own.
+    numbers = np.arange(np.floor(began_s) - 3, began_s + length_s + 3)
+    rises = rng.uniform(0, 1) + numbers * (1 + rng.uniform(-2e-5, 2e-5))
+    trains = []
+    for edges in (rises, rises + 0.5):
+        stream = recorded(rng, edges, planted.samples, missing=missing, glitches=missing, span=span)
+        probe = recorded(rng, edges, lambda t: t * PROBE_HZ, missing=missing, glitches=missing, span=span) / PROBE_HZ
+        trains.append((stream, probe))
+    clock = fit_clock(
+        *trains[0],
+        falling=trains[1],
+        stream="nidq",
+        reference="imec0",
+        sampling_rate_hz=planted.rate_hz,
+        first_sample=planted.first_sample,
+        reference_rate_hz=PROBE_HZ,
+        **options,
+    )
+    return clock, planted
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    ppm=st.floats(-200, 200),
+    began_s=st.floats(0, 20_000),
+    missing=st.floats(0, 0.3),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(200.0, 5822.0, 0.0, 0)  # 1.16 s apart where the file begins
+@example(-200.0, 5822.0, 0.0, 0)
+@example(50.0, 14_000.0, 0.0, 0)  # 0.7 s
+@example(100.0, 5000.0, 0.3, 1)  # half a period: shows on either side
+@example(-200.0, 20_000.0, 0.3, 2)
+def test_whole_periods_however_late_the_file_begins(ppm, began_s, missing, seed):
+    clock, planted = late_file(ppm, began_s, seed=seed, missing=missing)
+    times = np.linspace(began_s, began_s + 120, 500)
+    assert errors_us(clock, planted, times).max() <= 1e6 / planted.rate_hz
+    assert clock.fit is not None
+    assert not clock.fit.is_ambiguous, clock.fit.doubt
+    assert 0.1 <= clock.fit.offset_uncertainty_s < 0.5
+    if not missing:
+        assert clock.fit.n_unmatched <= 4
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    ppm=st.floats(-200, 200),
+    began_s=st.floats(0, 20_000),
+    wobble_ppm=st.floats(0, 5),
+    warm_ppm=st.floats(-10, 10),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(200.0, 20_000.0, 5.0, 10.0, 0)
+def test_whole_periods_with_a_drift_that_changes_slowly(ppm, began_s, wobble_ppm, warm_ppm, seed):
+    clock, planted = late_file(ppm, began_s, seed=seed, wobble_ppm=wobble_ppm, warm_ppm=warm_ppm)
+    assert errors_us(clock, planted, np.linspace(began_s, began_s + 120, 500)).max() <= 1e6 / planted.rate_hz
+    assert clock.fit is not None
+    assert not clock.fit.is_ambiguous, clock.fit.doubt
+
+
+def test_after_many_hours_whole_periods_are_a_guess_and_that_is_told():
+    clock, planted = late_file(50.0, 50_000.0)
+    assert errors_us(clock, planted, np.linspace(50_000, 50_120, 50)).max() <= 40
+    assert clock.fit is not None
+    assert clock.fit.is_ambiguous
+    assert clock.fit.offset_uncertainty_s == pytest.approx(0.1 + 50_000 * 10.6e-6, abs=0.05)
+    assert "not certain which sync edges of nidq and imec0 belong together" in clock.fit.doubt
+    assert "wrong by whole periods of the sync wave (1 s)" in clock.fit.doubt
+
+
+def test_a_file_too_short_to_tell_the_drift_is_a_guess_too():
+    short, _ = late_file(50.0, 10_000.0, length_s=2.5)
+    longer, _ = late_file(50.0, 10_000.0, length_s=30.0)
+    assert short.fit is not None
+    assert longer.fit is not None
+    assert short.fit.is_ambiguous
+    assert not longer.fit.is_ambiguous
+
+
+def test_a_drift_that_changes_within_the_file_is_not_trusted_for_the_time_before():
+    numbers = np.arange(20_000.0, 20_600.0)
+    bent = 40e-6 * np.maximum(numbers - 20_300, 0)
+    options = {"stream": "a", "reference": "b", "sampling_rate_hz": 25000.0}
+    steady = fit_clock(numbers * 25000, numbers, **options)
+    changing = fit_clock((numbers + bent) * 25000, numbers, **options)
+    assert steady.fit is not None
+    assert changing.fit is not None
+    assert not steady.fit.is_ambiguous
+    assert changing.fit.is_ambiguous
+    assert changing.fit.offset_uncertainty_s == pytest.approx(0.1 + 20_000 * 40e-6, rel=0.15)
+
+
+@pytest.mark.parametrize(("apart_s", "is_told"), [(0.0, False), (0.08, False), (0.3, True), (-0.3, True), (0.7, True)])
+def test_counters_that_began_far_apart_are_told(apart_s, is_told):
+    clock, planted = late_file(50.0, 5.9, length_s=60.0, apart_s=apart_s)
+    assert clock.fit is not None
+    assert clock.fit.is_ambiguous == is_told
+    if is_told:
+        nearest = min(abs(apart_s), 1 - abs(apart_s))
+        assert f"nidq and imec0 began {nearest:.3f} s apart" in clock.fit.doubt
+    # 0.7 s cannot be told from -0.3 s; the sentence is all there is.
+    off_us = 1e6 if abs(apart_s) > 0.5 else 0.0
+    assert errors_us(clock, planted, np.linspace(6, 60, 50)) == pytest.approx(off_us, abs=40)
+
+
+def test_lost_samples_do_not_pass_for_a_drift_before_the_file():
+    edges = np.arange(15_000.0, 16_000.0)
+    samples = edges * 25001 - np.where(edges > 15_500, 2500, 0)
+    clock = fit_clock(samples, edges, stream="a", reference="b", sampling_rate_hz=25000.0)
+    assert clock.fit is not None
+    assert clock.fit.n_jumps == 1
+    assert not clock.fit.is_ambiguous
+    assert float(clock.seconds(samples[0])) == pytest.approx(15_000, abs=1e-6)
+
+
+def test_an_offset_that_is_known_is_kept():
+    clock, planted = late_file(200.0, 5822.0, expected_offset_s=-0.1)
+    errors = errors_us(clock, planted, np.linspace(5822, 5942, 50))
+    np.testing.assert_allclose(errors, 1e6, atol=100)
+    assert clock.fit is not None
+    assert not clock.fit.is_ambiguous
+    assert np.isnan(clock.fit.offset_uncertainty_s)
+
+
+@pytest.mark.parametrize(
+    ("began_s", "ppm", "note"), [(5822.0, 200.0, ""), (60_000.0, 30.0, "is not certain which sync")]
+)
+def test_a_late_run_is_aligned_and_a_doubt_is_a_note(tmp_path, began_s, ppm, note):
+    folder, nidq_hz = tmp_path / "mouse_g0", 25000 * (1 + ppm * 1e-6)
+    first, ni_first = round(began_s * PROBE_HZ), round(began_s * nidq_hz)
+    wave = square_wave((np.arange(12 * 30000) + first) / PROBE_HZ)
+    stem = folder / "mouse_g0_imec0" / "mouse_g0_t0.imec0.ap"
+    write_stream(stem, np1_header(2, firstSample=str(first)), ap_samples(len(wave), 2, wave))
+    packed = words({0: square_wave((np.arange(12 * 25000) + ni_first) / nidq_hz)})
+    write_stream(folder / "mouse_g0_t0.nidq", ni_header(0, firstSample=str(ni_first)), packed)
+    session = read_session(folder)
+    (nidq,) = (clock for clock in session.clocks if clock.stream == "nidq")
+    assert nidq.start_s == pytest.approx(began_s, abs=60e-6)
+    doubts = [text for text in session.notes if "whole periods of the sync wave" in text]
+    assert len(doubts) == bool(note)
+    assert all(note in text for text in doubts)
