@@ -37,6 +37,12 @@ MAPS: dict[str, dict[str, str]] = {
         "Pyramidal Cell": "pyramidal", "Narrow Interneuron": "narrow_interneuron",
         "Wide Interneuron": "wide_interneuron", "PV": "PV", "PV+": "PV", "SST": "SST", "SST+": "SST", "VIP": "VIP",
         "VIP+": "VIP", "Axo_Axonic": "axo_axonic", "Juxta": "juxtacellular", "pE": "excitatory", "pI": "interneuron",
+        "Axoaxonic": "axo_axonic", "AAC": "axo_axonic", "chandelier": "axo_axonic", "juxtacellular": "juxtacellular",
+        "pyramidal": "pyramidal", "Pyramidal Cells": "pyramidal", "PYR": "pyramidal", "interneuron": "interneuron",
+        "VGAT": "interneuron", "GAT1": "interneuron", "CAMKII": "excitatory", "CamK2": "excitatory", "Pvalb": "PV",
+        "CCK": "CCK", "CCK+": "CCK", "NOS1": "NOS1", "NPY": "NPY", "LAMP5": "LAMP5", "5HT3a": "HTR3A", "Htr3a": "HTR3A",
+        "dentate granule cell": "dentate_granule", "DG granule cell": "dentate_granule",
+        "mossy cell": "hippocampal_mossy",
     },
     "cerebellum_text": {
         "Purkinje simple spike": "PkC_ss", "Purkinje simple spikes": "PkC_ss", "simple spike": "PkC_ss",
@@ -105,6 +111,8 @@ def test_forebrain_classes_have_the_ids_of_the_cell_ontology() -> None:
         ("CL:0000540", "neuron"), ("CL:0000598", "pyramidal neuron"), ("CL:0000099", "interneuron"),
         ("CL:0000679", "glutamatergic neuron"), ("CL:4023018", "pvalb GABAergic interneuron"),
         ("CL:4023017", "sst GABAergic interneuron"), ("CL:4023016", "VIP GABAergic interneuron"),
+        ("CL:0011005", "GABAergic interneuron"), ("CL:4072016", "NPY interneuron"),
+        ("CL:4023011", "lamp5 GABAergic interneuron"), ("CL:2000089", "dentate gyrus granule cell"),
     }  # fmt: skip
 
 

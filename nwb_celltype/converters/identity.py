@@ -24,21 +24,21 @@ from nwb_celltype.evidence import (
     EvokedWaveforms,
     OptotagWindows,
     Stimulation,
+    choose_pulses,
     cs_ss_pairs,
+    evoked_groups,
     identified,
     join_evidence,
     purkinje_cells,
-    spike_groups,
 )
 from nwb_celltype.label_table import LabelRow
 from nwb_celltype.labelling import annotate_from_table
 from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
 from nwb_celltype.quality import is_cerebellar_cortex
 from nwb_celltype.runs import Method
-from nwb_celltype.taxonomy import CEREBELLUM, Taxonomy, means_no_label
+from nwb_celltype.taxonomy import CEREBELLUM, Taxonomy
 from nwb_celltype.units import Units, read_units
 
-_ENOUGH_SPIKES = 20
 _C4_CLASSES = ("PkC_ss", "PkC_cs", "MLI", "GoC", "MFB")
 
 
@@ -102,11 +102,11 @@ def _annotations(
     found = list(_prior_runs(units, session))
     rules = []
     stimulations = stimulations_of(session, metadata)
-    if any(not means_no_label(each.tags) for each in stimulations):
+    if stimulations:
         evoked = list(evoked_waveforms(units, session, waveforms, stimulations, options))
         rules.append(identified(units, stimulations, waveforms=evoked, start_s=session.recordings[0].clock.start_s))
     if any(is_cerebellar_cortex(str(region)) is not False for region in units.region):
-        pairs = cs_ss_pairs(units)
+        pairs = cs_ss_pairs(units, groups=probes_of(session))
         if pairs:
             rules.append(purkinje_cells(units, pairs))
     if labels is not None:
@@ -136,6 +136,16 @@ def stimulations_of(session: SourceSession, metadata: SessionMetadata) -> list[S
     return found
 
 
+def probes_of(session: SourceSession) -> list[str]:
+    """Probe of each unit of the file; positions on one probe say nothing of those on another."""
+    return [
+        recording.probe.name
+        for recording in session.recordings
+        if recording.sorting is not None
+        for _ in range(len(recording.sorting))
+    ]
+
+
 def evoked_waveforms(
     units: Units,
     session: SourceSession,
@@ -143,14 +153,17 @@ def evoked_waveforms(
     stimulations: Sequence[Stimulation],
     options: Options,
 ) -> Iterator[EvokedWaveforms]:
-    """Mean waveforms of evoked and of spontaneous spikes on each unit's peak channel, from raw where there is raw."""
-    first_row = 0
+    """Mean waveforms of evoked and of spontaneous spikes on each unit's peak channel, from raw where there is raw.
+
+    One for each set of blockers under which light evokes enough spikes.
+    """
+    first_row, start_s = 0, session.recordings[0].clock.start_s
     for recording, stored in zip(session.recordings, waveforms, strict=True):
         n = 0 if recording.sorting is None else len(recording.sorting)
         if recording.traces is not None and stored is not None and n:
             rows = np.arange(first_row, first_row + n)
             for stimulation in stimulations:
-                yield from _evoked_on(recording, stored, units, rows, stimulation, stimulations, options)
+                yield from _evoked_on(recording, stored, units, rows, stimulation, stimulations, options, start_s)
         first_row += n
 
 
@@ -162,26 +175,29 @@ def _evoked_on(
     stimulation: Stimulation,
     stimulations: Sequence[Stimulation],
     options: Options,
+    start_s: float,
 ) -> Iterator[EvokedWaveforms]:
     sorting = recording.sorting
     if sorting is None:
         return
-    is_evoked = np.zeros(len(sorting.spike_samples), dtype=bool)
-    is_spontaneous = np.zeros_like(is_evoked)
     others = [each for each in stimulations if each is not stimulation]
-    for k, row in enumerate(rows):
-        groups = spike_groups(units.spike_times[int(row)], stimulation, OptotagWindows(), others=others)
-        if min(len(groups.evoked), len(groups.spontaneous)) < _ENOUGH_SPIKES:
-            continue
-        is_evoked[sorting.offsets[k] + groups.evoked] = True
-        is_spontaneous[sorting.offsets[k] + groups.spontaneous] = True
-    if not is_evoked.any():
-        return
-    evoked = _on_peak(recording, stored, is_evoked, options)
-    spontaneous = _on_peak(recording, stored, is_spontaneous, options)
-    for k, row in enumerate(rows):
-        if np.isfinite(evoked[k]).all() and np.isfinite(spontaneous[k]).all():
-            yield EvokedWaveforms(int(units.unit_ids[row]), stimulation.name, evoked[k], spontaneous[k])
+    windows = OptotagWindows()
+    pulse_sets = choose_pulses(stimulation, windows, start_s=start_s, others=others)
+    groups = [
+        evoked_groups(units.spike_times[int(row)], stimulation, pulse_sets, windows, others=others) for row in rows
+    ]
+    for blocker in sorted({blocker for own in groups for blocker in own}):
+        is_evoked = np.zeros(len(sorting.spike_samples), dtype=bool)
+        is_spontaneous = np.zeros_like(is_evoked)
+        for k, own in enumerate(groups):
+            if blocker in own:
+                is_evoked[sorting.offsets[k] + own[blocker].evoked] = True
+                is_spontaneous[sorting.offsets[k] + own[blocker].spontaneous] = True
+        evoked = _on_peak(recording, stored, is_evoked, options)
+        spontaneous = _on_peak(recording, stored, is_spontaneous, options)
+        for k, row in enumerate(rows):
+            if blocker in groups[k] and np.isfinite(evoked[k]).all() and np.isfinite(spontaneous[k]).all():
+                yield EvokedWaveforms(int(units.unit_ids[row]), stimulation.name, evoked[k], spontaneous[k], blocker)
 
 
 def _on_peak(recording: ProbeRecording, stored: UnitWaveforms, keep: np.ndarray, options: Options) -> Float:

@@ -258,6 +258,8 @@ class Sorting:
         One a spike, in the order of `spike_samples`; `amplitude_description` says what they are.
     columns : mapping of str to Column
         Everything else that is known of each unit, by NWB column name (``quality``, ``KSLabel``, ``depth``, ...).
+    spike_columns : mapping of str to Column
+        Facts about single spikes, in the order of `spike_samples`.
     peak_channels : (n,) int64 array or None
         Row of the probe where the sorter sees the unit best; -1 where it does not say.
     channels : (k,) int64 array or None
@@ -281,6 +283,7 @@ class Sorting:
     amplitudes: Float | None = None
     amplitude_description: str = ""
     columns: Mapping[str, Column] = field(default_factory=dict)
+    spike_columns: Mapping[str, Column] = field(default_factory=dict)
     peak_channels: Integer | None = None
     templates: Templates | None = None
     channels: Integer | None = None

@@ -152,6 +152,7 @@ def select_spikes(sorting: Sorting, keep: NDArray[np.bool_]) -> Sorting:
         spike_samples=sorting.spike_samples[keep],
         offsets=kept[sorting.offsets],
         amplitudes=None if sorting.amplitudes is None else sorting.amplitudes[keep],
+        spike_columns={name: replace(c, values=c.values[keep]) for name, c in sorting.spike_columns.items()},
     )
 
 

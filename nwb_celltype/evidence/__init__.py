@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nwb_celltype.evidence.cell_pairs import purkinje_cells
 from nwb_celltype.evidence.complex_spikes import Pair, cs_ss_pairs
+from nwb_celltype.evidence.evoked import evoked_groups
 from nwb_celltype.evidence.joined_labels import join_evidence
 from nwb_celltype.evidence.left_out import observed_before, observed_outside, observed_without
 from nwb_celltype.evidence.optotag import (
@@ -19,7 +20,8 @@ from nwb_celltype.evidence.optotag import (
 )
 from nwb_celltype.evidence.optotag_rule import OptotagRule, OptotagVerdict, UnitResponse
 from nwb_celltype.evidence.pauses import PauseRule, PauseStatistics, pause_statistics
-from nwb_celltype.evidence.pulses import OptotagWindows, PulseSet, Stimulation
+from nwb_celltype.evidence.pulse_sets import PulseSet, choose_pulses
+from nwb_celltype.evidence.pulses import OptotagWindows, Stimulation
 from nwb_celltype.evidence.salt import SaltResult, latency_test
 from nwb_celltype.evidence.tagged_units import (
     EvokedWaveforms,
@@ -42,7 +44,9 @@ __all__ = [
     "SpikeGroups",
     "Stimulation",
     "UnitResponse",
+    "choose_pulses",
     "cs_ss_pairs",
+    "evoked_groups",
     "identified",
     "join_evidence",
     "latency_test",

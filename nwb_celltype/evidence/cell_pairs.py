@@ -24,6 +24,7 @@ def purkinje_cells(
     *,
     rule: PauseRule | None = None,
     max_distance_um: float = 250.0,
+    groups: Sequence[str] | None = None,
     run_name: str = "cs_ss_pause_rule",
 ) -> Annotation:
     """Label the units of Purkinje cells that show the pause of simple spikes after complex spikes.
@@ -36,6 +37,7 @@ def purkinje_cells(
     rule : PauseRule, optional
         By which the pairs were or are to be found.
     max_distance_um : float
+    groups : sequence of str, optional
         As in `cs_ss_pairs`.
     run_name : str
 
@@ -59,7 +61,7 @@ def purkinje_cells(
     """
     rule = rule or PauseRule()
     if pairs is None:
-        pairs = cs_ss_pairs(units, rule=rule, max_distance_um=max_distance_um)
+        pairs = cs_ss_pairs(units, rule=rule, max_distance_um=max_distance_um, groups=groups)
     n = len(units)
     labels = np.full(n, UNCLASSIFIED, dtype="U12")
     details = np.full(n, _NO_PAIR, dtype=object)

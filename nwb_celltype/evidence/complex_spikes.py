@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.errors import UsageError
 from nwb_celltype.evidence.optotag import is_ascending
 from nwb_celltype.evidence.pauses import PauseRule, PauseStatistics, pause_statistics
 from nwb_celltype.units import Units
@@ -52,6 +53,7 @@ def cs_ss_pairs(
     rule: PauseRule | None = None,
     max_distance_um: float = 250.0,
     candidates: Iterable[tuple[int, int]] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> list[Pair]:
     """Find the units that are the complex and the simple spikes of one Purkinje cell.
 
@@ -67,6 +69,9 @@ def cs_ss_pairs(
         whose distance is not known are tested.
     candidates : iterable of (complex, simple) unit ids, optional
         Test these pairs alone, whatever their rates and distance.
+    groups : sequence of str, optional
+        Probe of each unit; units of different probes are never paired, whatever the positions, which are those on a
+        probe. ``""``: unknown, and paired with any.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def cs_ss_pairs(
     Raises
     ------
     UsageError
-        If a candidate is unknown.
+        If a candidate is unknown, or there is not a group for each unit.
 
     Examples
     --------
@@ -88,8 +93,13 @@ def cs_ss_pairs(
     from scipy.optimize import linear_sum_assignment
 
     rule = rule or PauseRule()
+    if groups is not None and len(groups) != len(units):
+        message = f"There are {len(groups)} groups for {len(units)} units; name the probe of each unit."
+        raise UsageError(message)
     trains = [np.asarray(units.spike_times[i], dtype=np.float64) for i in range(len(units))]
     tested = _row_pairs(units, trains, rule, max_distance_um, candidates)
+    if groups is not None:
+        tested = [each for each in tested if "" in (own := {groups[each[0]], groups[each[1]]}) or len(own) == 1]
     found = [(i, j, distance, pause_statistics(trains[i], trains[j], rule)) for i, j, distance in tested]
     adjusted = adjusted_p_values(np.array([1.0 if each[3].problem else each[3].p for each in found]))
     held = [k for k in range(len(found)) if not found[k][3].problem and adjusted[k] <= rule.max_false_rate]

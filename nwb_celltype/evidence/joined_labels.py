@@ -10,6 +10,7 @@ import numpy as np
 
 from nwb_celltype.annotation import Annotation
 from nwb_celltype.errors import UsageError
+from nwb_celltype.evidence.tagged_units import NO_TAGS
 
 _LATENCY_TOLERANCE_MS = 1.0
 _NUMBERS = ("latency_ms", "jitter_ms", "reliability", "salt_p", "waveform_correlation")
@@ -101,7 +102,9 @@ def _conflicts(
         label, rule_label = str(own.cell_type[k]), str(proposed.cell_type[row])
         if proposed.is_abstained[row]:
             why = str(proposed.reason_detail[row]).rstrip(".")
-            said.append(f"Labelled {label} by {who}; the rule does not confirm it. {why}.")
+            # nobody said whose opsin it is: no conflict, the rule labels nothing
+            verb = "cannot" if NO_TAGS.rstrip(".") in why else "does not"
+            said.append(f"Labelled {label} by {who}; the rule {verb} confirm it. {why}.")
         elif rule_label != label:
             said.append(f"Labelled {label} by {who}; the rule would say {rule_label}.")
     elif not proposed.is_abstained[row]:

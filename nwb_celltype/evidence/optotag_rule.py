@@ -17,6 +17,9 @@ REFERENCES = (
     "doi:10.1016/j.cell.2025.01.041",  # Beau et al. 2025: direct responses outlast synaptic blockers, cerebellum
 )
 
+_MANY = 0.1
+"""A share of pulses with a spike at an edge of light that is worth saying."""
+
 
 @dataclass(frozen=True)
 class UnitResponse:
@@ -28,6 +31,8 @@ class UnitResponse:
     response : OptotagResponse
     waveform_correlation : float
         Evoked with spontaneous mean waveform; NaN when they were not compared.
+    notes : tuple of str
+        Which pulses were left out, a sentence each.
     """
 
     stimulation: str
@@ -35,6 +40,7 @@ class UnitResponse:
     blocker: str
     response: OptotagResponse
     waveform_correlation: float = np.nan
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ class OptotagRule:
     min_persisting : float
         With blockers the response keeps at least this fraction of its size without (ours).
     max_onset_artefact : float
-        Above this fraction of pulses with a spike right at the onset, waveforms must have been compared (ours).
+        Above this fraction of pulses with a spike right at the onset, waveforms must have been compared (ours). Spikes
+        right after the end are counted and said: direct responses to short pulses lie there.
     needs_blockers, needs_waveforms : bool
         Whether a unit without them is refused.
 
@@ -113,7 +120,7 @@ class OptotagRule:
     needs_waveforms: bool = False
 
     name: ClassVar[str] = "optotag"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def parameters(self) -> dict[str, Any]:
         """Name, version and limits, as they go into a run."""
@@ -158,6 +165,11 @@ class OptotagRule:
             said.append(f"SALT p is {seen.salt_p:.2g}, not below {self.salt_p:g}")
         if not seen.excess >= self.min_excess:
             said.append(f"light makes it fire on {seen.excess:.0%} of pulses, below {self.min_excess:.0%}")
+        if seen.is_end_masked and said:
+            said.append(
+                f"spikes right after the end of {seen.end_artefact:.0%} of pulses all but coincide, as artefacts do, "
+                "and are not counted"
+            )
         if np.isnan(seen.latency_ms):
             said.append("there are no more spikes after light than chance explains")
             return said
@@ -173,7 +185,13 @@ class OptotagRule:
             said.append("evoked and spontaneous waveforms were not compared")
         elif r < self.min_waveform_correlation:
             limit = f"{self.min_waveform_correlation:g}"
-            said.append(f"evoked and spontaneous waveforms correlate by {r:.2f}, below {limit}")
+            at_end = (
+                f", and spikes lie right after the end of {seen.end_artefact:.0%} of pulses, as artefacts of light do"
+            )
+            is_at_end = seen.end_artefact > self.max_onset_artefact and not seen.is_end_masked
+            said.append(
+                f"evoked and spontaneous waveforms correlate by {r:.2f}, below {limit}{at_end if is_at_end else ''}"
+            )
         if seen.onset_artefact > self.max_onset_artefact and np.isnan(r):
             said.append(
                 f"spikes lie right at the onset of {seen.onset_artefact:.0%} of pulses, as artefacts of light do, and "
@@ -194,14 +212,25 @@ def response_sentence(unit: UnitResponse) -> str:
         f"{unit.stimulation}: {seen.reliability:.0%} of pulses followed by a spike, {seen.chance:.0%} by chance "
         f"({seen.excess:.0%} evoked), {seen.baseline_rate_hz:.3g} spikes/s before light"
     )
-    for fraction, edge in ((seen.onset_artefact, "onset"), (seen.end_artefact, "end")):
-        if fraction > 0.1:
-            said += f"; {fraction:.0%} of pulses have a spike right at their {edge}, which is not counted"
-    return said + "."
+    if seen.onset_artefact > _MANY:
+        said += f"; {seen.onset_artefact:.0%} of pulses have a spike right at their onset, which is not counted"
+    if seen.is_end_masked:
+        said += (
+            f"; {seen.end_artefact:.0%} of pulses have a spike right after their end, always at the same time, which "
+            "is not counted"
+        )
+    elif seen.end_artefact > _MANY:
+        said += (
+            f"; {seen.end_artefact:.0%} of pulses have a spike right after their end, where artefacts of light may be"
+        )
+    return " ".join([said + ".", *unit.notes])
 
 
 def _success(unit: UnitResponse) -> str:
     seen = unit.response
+    at_end = ""
+    if seen.end_artefact > _MANY and not seen.is_end_masked and np.isnan(unit.waveform_correlation):
+        at_end = f", and spikes lie right after the end of {seen.end_artefact:.0%} of pulses, where artefacts may be"
     with_what = f"with {unit.blocker} in the bath" if unit.blocker else "without synaptic blockers"
     waveforms = (
         "waveforms were not compared"
@@ -210,5 +239,5 @@ def _success(unit: UnitResponse) -> str:
     )
     return (
         f"Light ({unit.stimulation}) makes it fire on {seen.excess:.0%} of {seen.n_pulses} pulses {with_what}: latency "
-        f"{seen.latency_ms:.1f} ms, jitter {seen.jitter_ms:.1f} ms, SALT p {seen.salt_p:.2g}; {waveforms}."
+        f"{seen.latency_ms:.1f} ms, jitter {seen.jitter_ms:.1f} ms, SALT p {seen.salt_p:.2g}; {waveforms}{at_end}."
     )

@@ -8,7 +8,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.evidence.pulses import OptotagWindows, PulseSet
+from nwb_celltype.evidence.pulse_sets import PulseSet
+from nwb_celltype.evidence.pulses import OptotagWindows
 
 Float = NDArray[np.float64]
 
@@ -40,28 +41,20 @@ class SaltResult:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def first_latencies(
-    spike_times: Float, onsets: Float, masked_from: Float, masked_to: Float, first: int, n_windows: int, length: float
-) -> Float:
-    """First spike of each window at ``onset + (first + j) * length``, seconds after its start; NaN without one.
+def first_latencies(spike_times: Float, starts: Float, masked_from: Float, masked_to: Float, length: float) -> Float:
+    """First spike of each window, seconds after its start; NaN without one.
 
-    Spikes between `masked_from` and `masked_to` after the start of a window are passed over, pulse by pulse.
+    Spikes between `masked_from` and `masked_to` after the start of a window are passed over, window by window.
     """
-    latencies = np.full((len(onsets), n_windows), np.nan)
-    for i in range(len(onsets)):
-        start = onsets[i] + first * length
-        k = np.searchsorted(spike_times, start)
-        for j in range(n_windows):
-            start = onsets[i] + (first + j) * length
-            stop = start + length
-            while k < len(spike_times) and spike_times[k] < start:
-                k += 1
-            while k < len(spike_times) and spike_times[k] < stop:
-                after = spike_times[k] - start
-                k += 1
-                if not masked_from[i] <= after < masked_to[i]:
-                    latencies[i, j] = after
-                    break
+    latencies = np.full(len(starts), np.nan)
+    for i in range(len(starts)):
+        k = np.searchsorted(spike_times, starts[i])
+        while k < len(spike_times) and spike_times[k] < starts[i] + length:
+            after = spike_times[k] - starts[i]
+            k += 1
+            if not masked_from[i] <= after < masked_to[i]:
+                latencies[i] = after
+                break
     return latencies
 
 
@@ -84,25 +77,28 @@ def _distances(histograms: Float) -> Float:
     return distances
 
 
-def window_latencies(spike_times: Float, pulses: PulseSet, windows: OptotagWindows) -> tuple[Float, Float]:
-    """Latency of the first spike in every baseline window and in the window after light.
+def window_latencies(
+    spike_times: Float, pulses: PulseSet, windows: OptotagWindows, *, masks_end: bool = False
+) -> tuple[Float, Float]:
+    """Latency of the first spike in every dark window and in the window after light.
 
-    The window after light begins behind the dead time. What the dead time after the end of a pulse hides there is
-    hidden in the baseline windows too, so that the two can be compared.
+    The window after light begins behind the dead time. With `masks_end`, spikes in the dead time after the end of a
+    pulse are passed over, and what that hides is hidden in the dark windows too, so that the two can be compared.
 
     Returns
     -------
-    baseline : (n_pulses, n_baseline_windows) array, seconds from the start of the window; NaN without a spike
+    dark : (sum of n_dark_windows,) array, seconds from the start of the window; NaN without a spike
     test : (n_pulses,) array, likewise
     """
     spikes = np.ascontiguousarray(spike_times, dtype=np.float64)
-    masked_from = pulses.durations_s - windows.dead_time_s
+    masked_from = pulses.durations_s - windows.dead_time_s if masks_end else np.full(len(pulses), np.inf)
     masked_to = masked_from + windows.dead_time_s
-    n = pulses.n_baseline_windows
-    baseline = first_latencies(spikes, pulses.onsets_s, masked_from, masked_to, -n, n, windows.test_s)
-    starts = pulses.onsets_s + windows.dead_time_s
-    test = first_latencies(spikes, starts, masked_from, masked_to, 0, 1, windows.test_s)
-    return baseline, test[:, 0]
+    n_dark = pulses.n_dark_windows
+    dark = first_latencies(
+        spikes, pulses.dark_windows_s, np.repeat(masked_from, n_dark), np.repeat(masked_to, n_dark), windows.test_s
+    )
+    test = first_latencies(spikes, pulses.onsets_s + windows.dead_time_s, masked_from, masked_to, windows.test_s)
+    return dark, test
 
 
 def latency_test(baseline: Float, test: Float, *, test_s: float = 0.010, bin_s: float = 0.001) -> SaltResult:

@@ -20,22 +20,31 @@ from nwb_celltype.evidence.optotag_rule import (
     UnitResponse,
     response_sentence,
 )
-from nwb_celltype.evidence.pulses import OptotagWindows, Stimulation, choose_pulses
+from nwb_celltype.evidence.pulse_sets import PulseSet, choose_pulses
+from nwb_celltype.evidence.pulses import OptotagWindows, Stimulation
+from nwb_celltype.quality import is_cerebellar_cortex
 from nwb_celltype.runs import Method
 from nwb_celltype.taxonomy import UNCLASSIFIED, Taxonomy, free_taxonomy
 from nwb_celltype.units import Units
 
 Evidence = tuple[Mapping[str, Any], ...]
 
+NO_TAGS = "Nobody says which cells carry the opsin."
+"""Why no unit has a label, where no stimulation has `tags`."""
+
 
 @dataclass(frozen=True, eq=False)
 class EvokedWaveforms:
-    """Mean waveforms of the evoked and of the spontaneous spikes of one unit, on the same samples and channels."""
+    """Mean waveforms of the evoked and of the spontaneous spikes of one unit, on the same samples and channels.
+
+    `blocker` says under which blockers the pulses were given, as `Stimulation.blocker_at` does, ``""`` for none.
+    """
 
     unit_id: int
     stimulation: str
     evoked: ArrayLike
     spontaneous: ArrayLike
+    blocker: str = ""
 
 
 def measured_responses(
@@ -67,21 +76,36 @@ def measured_responses(
     Raises
     ------
     UsageError
-        If two stimulations have one name, or waveforms name an unknown unit or stimulation.
+        If two stimulations have one name, or waveforms name an unknown unit, stimulation or set of blockers.
     """
     windows = windows or OptotagWindows()
-    correlations = _correlations(units, stimulations, waveforms)
-    trains = [np.asarray(units.spike_times[i], dtype=np.float64) for i in range(len(units))]
+    return _responses(units, _pulse_sets(units, stimulations, windows, start_s), waveforms, windows)
+
+
+def _pulse_sets(
+    units: Units, stimulations: Sequence[Stimulation], windows: OptotagWindows, start_s: float | None
+) -> list[PulseSet]:
+    names = [each.name for each in stimulations]
+    if len(set(names)) < len(names):
+        message = f"Two stimulations have the same name among {', '.join(names)}; name each once."
+        raise UsageError(message)
     if start_s is None:
-        firsts = [train[0] for train in trains if len(train) and is_ascending(train)]
-        start_s = float(min(firsts, default=0.0))
-    pulse_sets = [
+        trains = (np.asarray(units.spike_times[i], dtype=np.float64) for i in range(len(units)))
+        start_s = float(min((train[0] for train in trains if len(train) and is_ascending(train)), default=0.0))
+    return [
         pulses
         for each in stimulations
         for pulses in choose_pulses(
             each, windows, start_s=start_s, others=[other for other in stimulations if other is not each]
         )
     ]
+
+
+def _responses(
+    units: Units, pulse_sets: Sequence[PulseSet], waveforms: Sequence[EvokedWaveforms], windows: OptotagWindows
+) -> tuple[tuple[UnitResponse, ...], ...]:
+    correlations = _correlations(units, pulse_sets, waveforms)
+    trains = (np.asarray(units.spike_times[i], dtype=np.float64) for i in range(len(units)))
     return tuple(
         tuple(
             UnitResponse(
@@ -89,7 +113,8 @@ def measured_responses(
                 pulses.tags,
                 pulses.blocker,
                 tagging_response(train, pulses, windows),
-                correlations.get((int(unit_id), pulses.name), np.nan),
+                correlations.get((int(unit_id), pulses.name, pulses.blocker), np.nan),
+                pulses.notes,
             )
             for pulses in pulse_sets
         )
@@ -148,7 +173,8 @@ def identified(
     ----------
     units : Units
     stimulations : sequence of Stimulation
-        Each with the label of the cells that carry the opsin, in `tags`; one without gives evidence but no labels.
+        Each with the label of the cells that carry the opsin, in `tags`; one without gives evidence but no labels, and
+        if none has any, all units are abstained.
     waveforms : sequence of EvokedWaveforms, optional
     rule : OptotagRule, optional
     windows : OptotagWindows, optional
@@ -163,7 +189,8 @@ def identified(
     Raises
     ------
     UsageError
-        If no stimulation says which cells carry the opsin, or two have one name.
+        If there are no stimulations, two have one name, or waveforms name an unknown unit, stimulation or set of
+        blockers.
 
     Examples
     --------
@@ -178,11 +205,12 @@ def identified(
     """
     rule, windows = rule or OptotagRule(), windows or OptotagWindows()
     tags = [each.tags for each in stimulations if not vocabulary.means_no_label(each.tags)]
-    if not tags:
-        message = "No stimulation says which cells carry the opsin; give their label in `tags`."
+    if not stimulations:
+        message = "There are no stimulations, so that nothing can be said of any unit."
         raise UsageError(message)
-    classes, word = classes_of(tags)
-    responses = measured_responses(units, stimulations, waveforms=waveforms, windows=windows, start_s=start_s)
+    classes, word = classes_of(tags) if tags else (_classes_without_tags(units), {})
+    pulse_sets = _pulse_sets(units, stimulations, windows, start_s)
+    responses = _responses(units, pulse_sets, waveforms, windows)
     answers = [_answer(each, rule, word) for each in responses]
     labels = np.array([answer[0] for answer in answers], dtype=str)
     evidence = tuple(response_evidence(each) for each in responses)
@@ -193,8 +221,8 @@ def identified(
         reason=np.array([answer[1] for answer in answers], dtype=str),
         reason_detail=np.array([answer[2] for answer in answers], dtype=str),
         taxonomy=classes,
-        method=_method(rule, windows, stimulations),
-        description="Cell types proposed by a rule from responses to light; not ground truth.",
+        method=_method(rule, windows, stimulations, pulse_sets),
+        description=_description(pulse_sets, has_tags=bool(tags)),
         run_name=run_name,
         evidence=evidence if any(evidence) else None,
         input_sha256=units.sha256(),
@@ -230,6 +258,13 @@ def _in_words_of(taxonomy: Taxonomy, tag: str) -> str:
     return ""
 
 
+def _classes_without_tags(units: Units) -> Taxonomy:
+    """Classes of a run that labels nothing: those of the cerebellar cortex where the units may lie in it."""
+    if not len(units) or any(is_cerebellar_cortex(str(region)) is not False for region in units.region):
+        return vocabulary.CEREBELLUM
+    return free_taxonomy(["carries the opsin"])
+
+
 def _answer(responses: Sequence[UnitResponse], rule: OptotagRule, word: Mapping[str, str]) -> tuple[str, str, str]:
     """Label, reason and sentence of one unit."""
     verdicts: dict[str, OptotagVerdict] = {}
@@ -240,6 +275,7 @@ def _answer(responses: Sequence[UnitResponse], rule: OptotagRule, word: Mapping[
             verdicts[each.stimulation] = rule.judge(own)
             tags[each.stimulation] = word.get(each.tags, "")
     said = " ".join(dict.fromkeys(verdict.sentence for verdict in verdicts.values()))
+    nobody = "" if word else f" {NO_TAGS}"
     held = [name for name, verdict in verdicts.items() if verdict.holds]
     labels = sorted({tags[name] for name in held} - {""})
     if len(labels) == 1:
@@ -247,9 +283,9 @@ def _answer(responses: Sequence[UnitResponse], rule: OptotagRule, word: Mapping[
     if len(labels) > 1:
         return UNCLASSIFIED, "other", f"Responds to the light for {' and for '.join(labels)}. {said}"
     if held:
-        return UNCLASSIFIED, "not_labelled", f"{said} Nobody says which cells carry that opsin."
+        return UNCLASSIFIED, "not_labelled", f"{said}{nobody or f' {NO_TAGS}'}"
     if any(verdict.was_tested for verdict in verdicts.values()):
-        return UNCLASSIFIED, "not_labelled", said
+        return UNCLASSIFIED, "not_labelled", f"{said}{nobody}"
     problems = {each.response.problem for each in responses}
     if any("not ascending" in problem for problem in problems):
         return UNCLASSIFIED, "invalid_data", f"{said} Correct the units table."
@@ -258,11 +294,31 @@ def _answer(responses: Sequence[UnitResponse], rule: OptotagRule, word: Mapping[
     return UNCLASSIFIED, "other", said
 
 
-def _method(rule: OptotagRule, windows: OptotagWindows, stimulations: Sequence[Stimulation]) -> Method:
+def _description(pulse_sets: Sequence[PulseSet], *, has_tags: bool) -> str:
+    """What the run is, and of how many pulses it speaks."""
+    what = "Cell types proposed by a rule from responses to light; not ground truth."
+    if not has_tags:
+        what = f"Responses to light. {NO_TAGS} So no unit has a label."
+    said = [f"{_title(pulses)}: {note}" for pulses in pulse_sets for note in pulses.notes]
+    return " ".join([what, *said])
+
+
+def _title(pulses: PulseSet) -> str:
+    return f"{pulses.name} with {pulses.blocker}" if pulses.blocker else pulses.name
+
+
+def _method(
+    rule: OptotagRule, windows: OptotagWindows, stimulations: Sequence[Stimulation], pulse_sets: Sequence[PulseSet]
+) -> Method:
     from nwb_celltype import __version__
 
     lights = [
-        {"name": each.name, "tags": each.tags, "blockers": sorted({period.name for period in each.blockers})}
+        {
+            "name": each.name,
+            "tags": each.tags,
+            "blockers": sorted({period.name for period in each.blockers}),
+            "pulses": [_counts(pulses) for pulses in pulse_sets if pulses.name == each.name],
+        }
         for each in stimulations
     ]
     return Method(
@@ -277,20 +333,32 @@ def _method(rule: OptotagRule, windows: OptotagWindows, stimulations: Sequence[S
     )
 
 
+def _counts(pulses: PulseSet) -> dict[str, Any]:
+    """How many pulses were given, measured and tested, as it goes into a run."""
+    return {
+        "blocker": pulses.blocker,
+        "given": pulses.n_given,
+        "measured": len(pulses),
+        "tested_by_salt": len(pulses.salt_pulses),
+        "baseline_windows": pulses.n_baseline_windows,
+        "left_out": list(pulses.notes),
+        "problem": pulses.problem,
+    }
+
+
 def _correlations(
-    units: Units, stimulations: Sequence[Stimulation], waveforms: Sequence[EvokedWaveforms]
-) -> dict[tuple[int, str], float]:
-    names = [each.name for each in stimulations]
-    if len(set(names)) < len(names):
-        message = f"Two stimulations have the same name among {', '.join(names)}; name each once."
-        raise UsageError(message)
+    units: Units, pulse_sets: Sequence[PulseSet], waveforms: Sequence[EvokedWaveforms]
+) -> dict[tuple[int, str, str], float]:
+    names = {(pulses.name, pulses.blocker) for pulses in pulse_sets}
     known = {int(unit_id) for unit_id in units.unit_ids}
     found = {}
     for each in waveforms:
-        if each.unit_id not in known or each.stimulation not in names:
+        if each.unit_id not in known or (each.stimulation, each.blocker) not in names:
+            under = f" under {each.blocker}" if each.blocker else ""
             message = (
-                f"Evoked waveforms are given for unit {each.unit_id} and stimulation {each.stimulation!r}; no such."
+                f"Evoked waveforms are given for unit {each.unit_id} and stimulation {each.stimulation!r}{under}; no "
+                "such."
             )
             raise UsageError(message)
-        found[int(each.unit_id), each.stimulation] = waveform_correlation(each.evoked, each.spontaneous)
+        found[int(each.unit_id), each.stimulation, each.blocker] = waveform_correlation(each.evoked, each.spontaneous)
     return found

@@ -234,3 +234,16 @@ def test_p_values_are_adjusted_for_their_number() -> None:
 def test_ranges_that_run_backwards_are_refused() -> None:
     with pytest.raises(UsageError, match="runs backwards: 12 to 1"):
         PauseRule(after_ms=(12.0, 1.0))
+
+
+def test_units_of_two_probes_are_no_pair() -> None:
+    """Positions are those on a probe: 0 um apart on two probes means nothing."""
+    complex_, simple = purkinje_cell(np.random.default_rng(3), 200)
+    units = Units.from_arrays([simple, complex_])
+    assert len(cs_ss_pairs(units, groups=["imec0", "imec0"])) == 1
+    assert cs_ss_pairs(units, groups=["imec0", "imec1"]) == []
+    assert len(cs_ss_pairs(units, groups=["imec0", ""])) == 1
+    assert cs_ss_pairs(units, groups=["imec0", "imec1"], candidates=[(1, 0)]) == []
+    assert purkinje_cells(units, groups=["imec0", "imec1"]).is_abstained.all()
+    with pytest.raises(UsageError, match="1 groups for 2 units"):
+        cs_ss_pairs(units, groups=["imec0"])

@@ -9,7 +9,7 @@ import pytest
 
 from nwb_celltype.annotation import Annotation
 from nwb_celltype.errors import UsageError
-from nwb_celltype.evidence import Stimulation, identified, join_evidence, purkinje_cells
+from nwb_celltype.evidence import OptotagRule, Stimulation, identified, join_evidence, purkinje_cells
 from nwb_celltype.label_table import LabelRow
 from nwb_celltype.labelling import SourceType, annotate_from_table
 from nwb_celltype.units import Units
@@ -56,7 +56,7 @@ def test_labels_that_agree_gain_evidence_and_nothing_else(units: Units, proposed
     assert all(note.startswith("laser: ") for note in notes(joined))
     assert joined.input_sha256 == mine.input_sha256
     assert joined.method.fields["person"] == "our lab"
-    assert joined.method.fields["parameters"]["evidence_measured_by"]["optotag"]["rule_version"] == "1"
+    assert joined.method.fields["parameters"]["evidence_measured_by"]["optotag"]["rule_version"] == OptotagRule.version
     assert "doi:10.1038/nature12176" in joined.method.fields["references"]
     assert mine.evidence is None
 
@@ -69,6 +69,12 @@ def test_the_persons_label_wins_and_the_conflict_is_said(units: Units, proposed:
     assert other.startswith("Labelled GoC by our lab; the rule would say MLI. laser: ")
     assert unconfirmed.startswith("Labelled MLI by our lab; the rule does not confirm it. Not tagged by laser: ")
     assert left.startswith("Left without a label by our lab; the rule would say MLI. laser: ")
+
+
+def test_without_tags_the_rule_cannot_confirm_a_label(units: Units) -> None:
+    untold = identified(units, [Stimulation("laser", pulse_onsets(np.random.default_rng(0), 200), 0.005)])
+    joined = join_evidence(own(units, {4: "MLI"}), untold)
+    assert notes(joined)[0].startswith("Labelled MLI by our lab; the rule cannot confirm it. Light (laser) makes it ")
 
 
 def test_an_experts_run_stays_an_experts(units: Units, proposed: Annotation) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
@@ -13,12 +15,14 @@ from nwb_celltype.evidence import (
     OptotagWindows,
     PulseSet,
     Stimulation,
+    evoked_groups,
     latency_test,
     spike_groups,
     tagging_response,
     waveform_correlation,
 )
-from nwb_celltype.evidence.pulses import choose_pulses
+from nwb_celltype.evidence.optotag import is_end_locked
+from nwb_celltype.evidence.pulse_sets import choose_pulses
 from nwb_celltype.evidence.salt import window_latencies
 
 from .trains import Float, evoked, firing, modulated, pulse_onsets
@@ -74,7 +78,8 @@ def test_salt_agrees_with_its_definition() -> None:
     onsets = pulse_onsets(rng, 60)
     spikes = evoked(rng, firing(rng, 15, 60), onsets, latency_ms=4, jitter_ms=1, reliability=0.15)
     pulses = pulse_set(onsets)
-    baseline, test = window_latencies(spikes, pulses, WINDOWS)
+    dark, test = window_latencies(spikes, pulses, WINDOWS)
+    baseline = dark[pulses.salt_windows()]
     edges = np.arange(11) * 1e-3
 
     def histogram(latencies: Float) -> Float:
@@ -95,11 +100,15 @@ def test_windows_are_where_they_should_be() -> None:
     onsets = np.arange(1.0, 31.0)
     pulses = pulse_set(onsets, 0.005)
     spikes = np.sort(np.concatenate([onsets - 0.3, onsets - 0.0001, onsets + 0.0005, onsets + 0.0055, onsets + 0.0109]))
-    baseline, test = window_latencies(spikes, pulses, WINDOWS)
+    dark, test = window_latencies(spikes, pulses, WINDOWS)
+    baseline = dark.reshape(30, 30)
     assert np.allclose(baseline[:, 0], 0.0, atol=1e-9)
     assert np.isnan(baseline[:, 1:29]).all()
     assert np.allclose(baseline[:, 29], 0.0099)
-    assert np.allclose(test, 0.0099)  # dead time after the onset (0.5 ms) and after the end (5.5 ms) is passed over
+    assert np.allclose(test, 0.0045)  # the dead time after the onset (0.5 ms) is passed over, that after the end is not
+    dark, test = window_latencies(spikes, pulses, WINDOWS, masks_end=True)
+    assert np.allclose(dark.reshape(30, 30)[:, 29], 0.0099)
+    assert np.allclose(test, 0.0099)
 
 
 def test_units_without_a_response_have_p_values_that_keep_their_promise() -> None:
@@ -142,10 +151,85 @@ def test_spikes_right_at_the_edges_of_light_are_artefacts() -> None:
     assert seen.onset_artefact == pytest.approx(0.9, abs=0.05)
     assert seen.end_artefact == pytest.approx(0, abs=0.05)
     assert abs(seen.excess) < 0.1
-    at_end = evoked(rng, spontaneous, onsets, latency_ms=5.4, jitter_ms=0.05, reliability=0.9)
-    seen = response_to(at_end, onsets, duration_s=0.005)
-    assert seen.end_artefact == pytest.approx(0.9, abs=0.05)
-    assert abs(seen.excess) < 0.1
+    for jitter_ms in (0.0, 0.01, 0.02):
+        at_end = evoked(rng, spontaneous, onsets, latency_ms=5.4, jitter_ms=jitter_ms, reliability=0.9)
+        seen = response_to(at_end, onsets, duration_s=0.005)
+        assert seen.is_end_masked
+        assert seen.end_artefact == pytest.approx(0.9, abs=0.05)
+        assert abs(seen.excess) < 0.1
+        assert np.isnan(seen.latency_ms)
+
+
+@pytest.mark.parametrize("duration_ms", [1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 50.0])
+@pytest.mark.parametrize(("latency_ms", "jitter_ms"), [(2.5, 0.2), (3.5, 0.2), (4.5, 0.3), (6.0, 0.5), (2.2, 0.1)])
+def test_a_response_right_after_the_end_of_the_pulse_is_found_again(
+    duration_ms: float, latency_ms: float, jitter_ms: float
+) -> None:
+    rng = np.random.default_rng(9)
+    onsets = np.arange(20, 220, 0.5)
+    spikes = evoked(rng, firing(rng, 5, 230), onsets, latency_ms=latency_ms, jitter_ms=jitter_ms, reliability=0.8)
+    seen = response_to(spikes, onsets, duration_s=1e-3 * duration_ms)
+    assert seen.salt_p < 0.01
+    assert seen.excess == pytest.approx(0.8, abs=0.06)
+    assert seen.latency_ms == pytest.approx(latency_ms, abs=0.1)
+    assert seen.jitter_ms == pytest.approx(jitter_ms, rel=0.25)
+    assert not seen.is_end_masked
+    share_at_end = np.mean(rng.normal(latency_ms, jitter_ms, 10000) // 1 == duration_ms)
+    assert seen.end_artefact == pytest.approx(0.8 * share_at_end, abs=0.06)
+
+
+def test_artefacts_of_the_end_do_not_hide_a_response_before_it() -> None:
+    rng = np.random.default_rng(10)
+    onsets = np.arange(20, 220, 0.5)
+    direct = evoked(rng, firing(rng, 8, 230), onsets, latency_ms=3, jitter_ms=0.3, reliability=0.4)
+    seen = response_to(evoked(rng, direct, onsets, latency_ms=5.2, jitter_ms=0.01, reliability=0.95), onsets)
+    assert seen.is_end_masked
+    assert seen.end_artefact == pytest.approx(0.95, abs=0.05)
+    assert seen.excess == pytest.approx(0.4, abs=0.06)
+    assert seen.latency_ms == pytest.approx(3, abs=0.15)
+
+
+def test_no_ordinary_unit_has_its_spikes_after_the_end_masked() -> None:
+    rng = np.random.default_rng(11)
+    pulses = pulse_set(pulse_onsets(rng, 400), 0.002)
+    rates = np.exp(rng.uniform(0, np.log(150), 300))
+    assert not any(is_end_locked(firing(rng, float(rate), 330), pulses, WINDOWS) for rate in rates)
+
+
+def trains_of(n_trains: int, n_pulses: int, rate_hz: float, every_s: float) -> Float:
+    begins = np.arange(10, 10 + every_s * (n_trains - 0.5), every_s)
+    return np.asarray((begins[:, None] + np.arange(n_pulses) / rate_hz).ravel(), dtype=np.float64)
+
+
+@pytest.mark.parametrize(
+    ("onsets_s", "duration_s"),
+    [
+        (trains_of(10, 40, 20, 10), 0.010),
+        (trains_of(58, 40, 20, 10), 0.010),
+        (trains_of(20, 40, 40, 5), 0.005),
+        (10 + 0.05 * np.arange(2000), 0.005),
+    ],
+)
+def test_responses_to_trains_are_found_again(onsets_s: Float, duration_s: float) -> None:
+    rng = np.random.default_rng(12)
+    seconds = float(onsets_s[-1]) + 10
+    spikes = evoked(rng, firing(rng, 5, seconds), onsets_s, latency_ms=3, jitter_ms=0.3, reliability=0.8)
+    seen = response_to(spikes, onsets_s, duration_s)
+    assert seen.n_pulses == len(onsets_s)
+    assert seen.salt_p < 0.01
+    assert seen.excess == pytest.approx(0.8, abs=0.05)
+    assert seen.latency_ms == pytest.approx(3, abs=0.1)
+    assert seen.jitter_ms == pytest.approx(0.3, rel=0.2)
+    assert seen.baseline_rate_hz == pytest.approx(5, rel=0.3)
+
+
+def test_a_regular_unit_in_step_with_trains_does_not_respond() -> None:
+    rng = np.random.default_rng(13)
+    onsets = trains_of(20, 40, 40, 5)
+    pulses = pulse_set(onsets)
+    seen = [tagging_response(np.cumsum(rng.normal(0.025, 0.0008, 4600)), pulses, WINDOWS) for _ in range(60)]
+    assert max(each.excess for each in seen) > 0.2  # by its step alone
+    assert all(np.isnan(each.latency_ms) for each in seen)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +273,43 @@ def test_evoked_and_spontaneous_spikes_are_told_apart() -> None:
     assert not set(groups.evoked.tolist()) & (set(groups.spontaneous.tolist()) | set(groups.artefact.tolist()))
     distance = np.abs(spikes[groups.spontaneous][:, None] - onsets).min(axis=1)
     assert distance.min() > 0
+
+
+def test_groups_can_be_those_of_one_set_of_blockers() -> None:
+    laser = Stimulation("laser", [1.0, 2.0], 0.005, blockers=[Blocker("NBQX", 1.5)])
+    spikes = [0.5, 1.003, 1.2, 1.8, 2.003, 2.0055]
+    plain, blocked = (spike_groups(spikes, laser, WINDOWS, blocker=name) for name in ("", "NBQX"))
+    assert (plain.evoked.tolist(), plain.spontaneous.tolist()) == ([1], [0, 2])
+    assert (blocked.evoked.tolist(), blocked.spontaneous.tolist()) == ([4], [3])
+    late = spike_groups(spikes, laser, WINDOWS, latency_ms=(5, 9)).evoked.tolist()
+    assert late == [5]
+    assert spike_groups(spikes, laser, WINDOWS, latency_ms=(5, 9), masks_end=True).evoked.tolist() == []
+
+
+@dataclass(frozen=True)
+class Blocker:
+    name: str
+    from_s: float
+    to_s: float | None = None
+
+
+def test_evoked_spikes_are_named_where_light_evokes_them_alone() -> None:
+    rng = np.random.default_rng(14)
+    onsets = np.arange(5, 205, 0.5)
+    laser = Stimulation("laser", onsets, 0.005, blockers=[Blocker("NBQX", 104.9)])
+    sets = choose_pulses(laser, WINDOWS, start_s=0.0)
+    found = {}
+    for rate_hz in (5, 60):  # by chance, the fast unit has a spike after half of the pulses
+        spikes = evoked(rng, firing(rng, rate_hz, 210), onsets[:200], latency_ms=3, jitter_ms=0.3, reliability=0.8)
+        groups = evoked_groups(spikes, laser, sets, WINDOWS)
+        assert list(groups) == [""]
+        found[rate_hz] = (
+            spikes[groups[""].evoked] - onsets[:200][np.searchsorted(onsets[:200], spikes[groups[""].evoked]) - 1]
+        )
+        assert (spikes[groups[""].spontaneous] < 104.9).all()
+    assert 140 < len(found[5]) < 180
+    assert np.all(np.abs(found[5] - 0.003) < 0.0012)
+    assert dict(evoked_groups(np.empty(0), laser, sets, WINDOWS)) == {}
 
 
 def test_no_spike_near_another_light_is_spontaneous() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evidence import OptotagWindows, PulseSet, Stimulation
-from nwb_celltype.evidence.pulses import choose_pulses, lit_intervals
+from nwb_celltype.evidence.pulse_sets import choose_pulses
+from nwb_celltype.evidence.pulses import lit_intervals
 from nwb_celltype.intervals import merged_intervals
 
 WINDOWS = OptotagWindows()
@@ -43,12 +44,46 @@ def test_order_of_the_pulses_does_not_matter() -> None:
     assert np.array_equal(only(Stimulation("laser", shuffled, 0.005)).onsets_s, onsets)
 
 
-def test_of_a_fast_train_the_first_pulse_is_tested() -> None:
+def test_later_pulses_of_a_train_are_measured_and_some_are_tested() -> None:
     trains = (np.arange(1, 31)[:, None] + 0.05 * np.arange(10)).ravel()  # 20 Hz, once a second
     chosen = only(Stimulation("laser", trains, 0.005))
+    assert np.array_equal(chosen.onsets_s, trains)
+    assert chosen.n_dark_windows.reshape(30, 10).tolist() == [[30, *[3] * 9]] * 30
+    assert chosen.n_baseline_windows == 12
+    assert (chosen.salt_pulses.reshape(30, 3) % 10).tolist() == [[0, 4, 8]] * 30
+    assert chosen.notes == (
+        "SALT tested 90 of the 300 pulses that were measured, so that each has 12 dark windows of its own.",
+    )
+    assert len(np.unique(chosen.trains)) == 30
+
+
+def test_no_dark_window_is_lit_or_compared_twice() -> None:
+    trains = (np.arange(1, 31)[:, None] + 0.05 * np.arange(10)).ravel()
+    chosen = only(Stimulation("laser", trains, 0.005))
+    rows = chosen.salt_windows()
+    assert len(np.unique(rows)) == rows.size
+    starts = chosen.dark_windows_s[rows]
+    assert (np.diff(starts, axis=1) > 0.0099).all()
+    assert (starts[:, -1] + 0.01 <= trains[chosen.salt_pulses] + 1e-9).all()
+    last = np.searchsorted(trains, chosen.dark_windows_s + 1e-9) - 1  # the pulse before each window
+    since = chosen.dark_windows_s[last >= 0] - trains[last[last >= 0]]
+    assert since.min() >= 0.015 - 1e-9  # 5 ms of light and 10 ms to recover
+    upcoming = trains[np.minimum(np.searchsorted(trains, chosen.dark_windows_s), len(trains) - 1)]
+    assert (chosen.dark_windows_s + 0.01 <= upcoming + 1e-9).all()
+
+
+def test_a_train_too_fast_leaves_its_first_or_last_pulse() -> None:
+    trains = (np.arange(1, 31)[:, None] + 0.01 * np.arange(10)).ravel()  # 100 Hz: 5 ms of darkness
+    chosen = only(Stimulation("laser", trains, 0.005))
+    assert len(chosen) == 0
+    assert "20 are needed" in chosen.problem
+    trains = (np.arange(1, 31)[:, None] + 0.02 * np.arange(10)).ravel()  # 50 Hz: 15 ms
+    chosen = only(Stimulation("laser", trains, 0.005))
     assert np.array_equal(chosen.onsets_s, np.arange(1.0, 31.0))
-    assert chosen.n_baseline_windows == 30
-    assert chosen.notes == ("270 of 300 pulses follow another too soon and were not tested.",)
+    assert chosen.n_given == 300
+    assert chosen.notes == (
+        "270 of 300 pulses were left out: less than 10 ms of darkness before them, or another pulse within 11 ms.",
+    )
 
 
 def test_an_endless_train_of_10_hz_is_tested_on_a_short_baseline() -> None:
@@ -57,9 +92,12 @@ def test_an_endless_train_of_10_hz_is_tested_on_a_short_baseline() -> None:
     assert chosen.n_baseline_windows == 8
 
 
-def test_an_endless_train_of_20_hz_cannot_be_tested() -> None:
+def test_an_endless_train_of_20_hz_is_tested_on_darkness_before_several_pulses() -> None:
     chosen = only(Stimulation("laser", 1 + 0.05 * np.arange(100), 0.005))
-    assert chosen.problem == "only 1 of 100 pulses have 90 ms of darkness before them, 20 are needed"
+    assert len(chosen) == 100
+    assert (len(chosen.salt_pulses), chosen.n_baseline_windows) == (34, 9)
+    short = only(Stimulation("laser", 1 + 0.05 * np.arange(40), 0.005))
+    assert short.problem == ("only 14 of 40 pulses have 8 times 10 ms of darkness to be compared with, 20 are needed")
 
 
 def test_long_pulses_leave_the_dark_time_between_them() -> None:
@@ -116,8 +154,11 @@ def test_onsets_that_are_no_numbers_and_negative_durations_are_said() -> None:
 
 def test_a_baseline_cannot_lie_before_the_recording() -> None:
     stimulation = Stimulation("laser", 0.05 + np.arange(50.0), 0.005)
-    assert 0.05 not in only(stimulation).onsets_s
-    assert 0.05 in only(stimulation, start_s=-1.0).onsets_s
+    assert only(stimulation).n_dark_windows[0] == 5
+    assert 0 not in only(stimulation).salt_pulses
+    assert only(stimulation).dark_windows_s.min() >= 0
+    assert only(stimulation, start_s=-1.0).n_dark_windows[0] == 30
+    assert 0.005 not in only(Stimulation("laser", 0.005 + np.arange(50.0), 0.005)).onsets_s
 
 
 def test_no_pulses_is_a_sentence() -> None:
@@ -135,6 +176,8 @@ def test_pulses_are_parted_by_the_blockers_in_the_bath() -> None:
         ("", 60),
         ("gabazine", 30),
     ]
+    assert washed.blocker_at([0.0, 31.0, 60.99, 61.0]).tolist() == ["", "gabazine", "gabazine", ""]
+    assert Stimulation("laser", [1.0], 0.005).blocker_at([5.0]).tolist() == [""]
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from nwb_celltype.evidence import (
     Stimulation,
     UnitResponse,
     identified,
-    measured_responses,
 )
 from nwb_celltype.evidence.tagged_units import classes_of
+from nwb_celltype.taxonomy import CEREBELLUM
 from nwb_celltype.units import Units
 
 from .trains import Float, evoked, firing, modulated, pulse_onsets
@@ -112,7 +112,7 @@ def test_a_tagged_unit_is_proposed_with_its_numbers() -> None:
     run = run_on(tagged, firing(rng, 40, SECONDS), onsets=onsets)
     assert run.cell_type.tolist() == ["MLI", "unclassified"]
     assert run.method.source_type == "rule"
-    assert run.method.fields["parameters"]["rule_version"] == "1"
+    assert run.method.fields["parameters"]["rule_version"] == "2"
     assert "doi:10.1038/nature12176" in run.method.fields["references"]
     assert run.reason.tolist() == ["", "not_labelled"]
     assert run.reason_detail[0].startswith("Light (laser) makes it fire on ")
@@ -137,8 +137,14 @@ def test_the_rule_labels_no_unit_that_does_not_respond() -> None:
     onsets = pulse_onsets(rng, 100)
     makers = (firing, modulated)
     rates = np.exp(rng.uniform(np.log(0.5), np.log(100), 1000))
-    run = run_on(*(makers[k % 2](rng, float(rate), 90) for k, rate in enumerate(rates)), onsets=onsets)
-    assert int(np.sum(~run.is_abstained)) == 0
+    trains = [makers[k % 2](rng, float(rate), 90) for k, rate in enumerate(rates)]
+    assert int(np.sum(~run_on(*trains, onsets=onsets).is_abstained)) == 0
+    bath = (Bath("NBQX", 0.0),)  # with blockers later responses are allowed
+    assert int(np.sum(~run_on(*trains, onsets=onsets, blockers=bath).is_abstained)) == 0
+    trains_of_light = (np.arange(5, 85, 4)[:, None] + 0.05 * np.arange(20)).ravel()
+    assert int(np.sum(~run_on(*trains, onsets=trains_of_light, blockers=bath).is_abstained)) == 0
+    endless = np.arange(5, 85, 0.05)
+    assert int(np.sum(~run_on(*trains[:300], onsets=endless, blockers=bath).is_abstained)) == 0
 
 
 def test_spikes_that_light_itself_makes_are_no_response() -> None:
@@ -147,7 +153,7 @@ def test_spikes_that_light_itself_makes_are_no_response() -> None:
     spontaneous = firing(rng, 12, SECONDS)
     in_dead_time = evoked(rng, spontaneous, onsets, latency_ms=0.5, jitter_ms=0.1, reliability=0.95)
     locked = evoked(rng, spontaneous, onsets, latency_ms=1.6, jitter_ms=0.01, reliability=0.95)
-    at_the_end = evoked(rng, spontaneous, onsets, latency_ms=5.4, jitter_ms=0.1, reliability=0.95)
+    at_the_end = evoked(rng, spontaneous, onsets, latency_ms=5.4, jitter_ms=0.02, reliability=0.95)
     smeared = evoked(rng, spontaneous, onsets, latency_ms=1.8, jitter_ms=0.2, reliability=0.95)
     spike, transient = np.sin(np.arange(60) / 5), np.exp(-np.arange(60) / 10)
     waveforms = [EvokedWaveforms(3, "laser", transient, spike)]
@@ -157,7 +163,34 @@ def test_spikes_that_light_itself_makes_are_no_response() -> None:
     assert "waveforms correlate" in run.reason_detail[3]
     assert run.evidence is not None
     assert "of pulses have a spike right at their onset, which is not counted" in run.evidence[0][0]["note"]
-    assert "of pulses have a spike right at their end, which is not counted" in run.evidence[2][0]["note"]
+    assert "have a spike right after their end, always at the same time, which is not" in run.evidence[2][0]["note"]
+    assert "% of pulses all but coincide, as artefacts do, and are not counted" in run.reason_detail[2]
+
+
+@pytest.mark.parametrize("duration_ms", [1.0, 2.0, 3.0, 4.0])
+def test_spikes_locked_to_the_end_of_short_pulses_are_no_response(duration_ms: float) -> None:
+    rng = np.random.default_rng(9)
+    onsets = pulse_onsets(rng, 400)
+    laser = [Stimulation("laser", onsets, 1e-3 * duration_ms, tags="MLI")]
+    spontaneous = [firing(rng, rate, SECONDS) for rate in (2, 12, 60)]
+    locked = [
+        evoked(rng, train, onsets, latency_ms=duration_ms + 0.4, jitter_ms=jitter_ms, reliability=share)
+        for train in spontaneous
+        for jitter_ms in (0.0, 0.01, 0.03)
+        for share in (0.2, 0.95)
+    ]
+    assert identified(Units.from_arrays(locked), laser).is_abstained.all()
+    smeared = evoked(rng, spontaneous[1], onsets, latency_ms=duration_ms + 0.5, jitter_ms=0.15, reliability=0.9)
+    spike, transient = np.sin(np.arange(60) / 5), np.exp(-np.arange(60) / 10)
+    units = Units.from_arrays([smeared])
+    refused = identified(units, laser, waveforms=[EvokedWaveforms(0, "laser", transient, spike)])
+    assert "% of pulses, as artefacts of light do" in refused.reason_detail[0]
+    accepted = identified(units, laser, waveforms=[EvokedWaveforms(0, "laser", spike, spike)])
+    assert accepted.cell_type.tolist() == ["MLI"]
+    unsure = identified(units, laser)  # nothing else tells them from a response
+    assert unsure.cell_type.tolist() == ["MLI"]
+    assert "spikes lie right after the end of " in unsure.reason_detail[0]
+    assert unsure.reason_detail[0].endswith("% of pulses, where artefacts may be.")
 
 
 def test_a_late_response_through_the_network_is_refused_without_blockers() -> None:
@@ -208,7 +241,7 @@ def test_two_lights_for_two_kinds_of_cell() -> None:
     assert run.reason_detail[2].startswith("Responds to the light for GoC and for MLI.")
     untold = identified(Units.from_arrays([first, second]), [blue, replace(red, tags="")])
     assert untold.cell_type.tolist() == ["MLI", "unclassified"]
-    assert untold.reason_detail[1].endswith("Nobody says which cells carry that opsin.")
+    assert untold.reason_detail[1].endswith("Nobody says which cells carry the opsin.")
 
 
 def test_units_that_cannot_be_tested_are_abstained_with_a_reason() -> None:
@@ -223,14 +256,62 @@ def test_units_that_cannot_be_tested_are_abstained_with_a_reason() -> None:
     assert run_on(firing(rng, 10, 90), onsets=onsets[:0]).reason_detail.tolist() == ["Not tested: there are no pulses."]
 
 
-def test_without_a_word_for_the_cells_there_is_no_run_but_evidence() -> None:
+def test_without_a_word_for_the_cells_all_is_measured_and_nothing_labelled() -> None:
     rng = np.random.default_rng(7)
     onsets = pulse_onsets(rng, 100)
-    units = Units.from_arrays([firing(rng, 10, 90)])
-    with pytest.raises(UsageError, match="which cells carry the opsin"):
-        identified(units, [Stimulation("laser", onsets, 0.005)])
-    ((response,),) = measured_responses(units, [Stimulation("laser", onsets, 0.005)])
-    assert response.response.n_pulses == 100
+    spontaneous = firing(rng, 10, 90)
+    responds = evoked(rng, spontaneous, onsets, latency_ms=3, jitter_ms=0.3, reliability=0.9)
+    laser = Stimulation("laser", onsets, 0.005)
+    trains = [responds, spontaneous, np.empty(0)]
+    run = identified(Units.from_arrays(trains), [laser])
+    assert run.is_abstained.all()
+    assert run.reason.tolist() == ["not_labelled", "not_labelled", "too_few_spikes"]
+    assert run.reason_detail[0].startswith("Light (laser) makes it fire on ")
+    assert all(said.endswith("Nobody says which cells carry the opsin.") for said in run.reason_detail[:2])
+    assert run.evidence is not None
+    assert [len(rows) for rows in run.evidence] == [1, 1, 0]
+    assert run.evidence[0][0]["latency_ms"] == pytest.approx(3, abs=0.15)
+    assert run.description == "Responses to light. Nobody says which cells carry the opsin. So no unit has a label."
+    assert run.taxonomy is CEREBELLUM
+    elsewhere = identified(Units.from_arrays(trains, region=["CA1"] * 3), [laser])
+    assert elsewhere.taxonomy.labels == ("carries the opsin",)
+    with pytest.raises(UsageError, match="There are no stimulations"):
+        identified(Units.from_arrays(trains), [])
+
+
+def test_pulses_that_were_left_out_are_said() -> None:
+    rng = np.random.default_rng(8)
+    onsets = (5 + np.arange(40)[:, None] + 0.02 * np.arange(5)).ravel()  # 50 Hz
+    run = run_on(firing(rng, 10, 50), onsets=onsets)
+    assert run.evidence is not None
+    left = "160 of 200 pulses were left out: less than 10 ms of darkness before them, or another pulse within 11 ms."
+    assert run.evidence[0][0]["note"].endswith(left)
+    assert run.evidence[0][0]["n_pulses"] == 40
+    assert run.description.endswith(f"laser: {left}")
+    ((counts,),) = (each["pulses"] for each in run.method.fields["parameters"]["stimulations"])
+    assert (counts["given"], counts["measured"], counts["tested_by_salt"]) == (200, 40, 40)
+
+
+def test_each_set_of_blockers_has_its_own_waveforms() -> None:
+    rng = np.random.default_rng(10)
+    onsets = pulse_onsets(rng, 200)
+    bath = (Bath("NBQX", float(onsets[100]) - 0.1),)
+    train = evoked(rng, firing(rng, 8, 170), onsets, latency_ms=3, jitter_ms=0.3, reliability=0.8)
+    spike, transient = np.sin(np.arange(60) / 5), np.exp(-np.arange(60) / 10)
+
+    def rows(*given: EvokedWaveforms) -> list[float | None]:
+        run = run_on(train, onsets=onsets, blockers=bath, waveforms=given)
+        assert run.evidence is not None
+        return [row.get("waveform_correlation") for row in run.evidence[0]]
+
+    plain, blocked = EvokedWaveforms(0, "laser", spike, spike), EvokedWaveforms(0, "laser", transient, spike, "NBQX")
+    assert rows(plain) == [1.0, None]
+    first, second = rows(plain, blocked)
+    assert first == 1.0
+    assert second is not None
+    assert second < 0.5
+    with pytest.raises(UsageError, match="'laser' under APV"):
+        rows(replace(plain, blocker="APV"))
 
 
 def test_names_that_do_not_fit_are_refused() -> None:

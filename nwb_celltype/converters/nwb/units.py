@@ -72,7 +72,7 @@ def write_units(
     columns = [*_spike_times(units), *_observed(units, left_out), *_electrodes(nwbfile, units, stored)]
     columns += _waveform_columns(stored)
     columns += [_column(name, fact.description, fit_values(fact.values)) for name, fact in facts.items()]
-    columns += _amplitudes(units)
+    columns += [*_amplitudes(units), *_spike_columns(units)]
     nwbfile.units = _table(units, columns, stored)
     return (sources_text(units), *notes, *(stored.notes if stored is not None else ()))
 
@@ -128,6 +128,23 @@ def _amplitudes(units: tuple[ProbeUnits, ...]) -> list[Any]:
         _flat([(len(part.sorting.spike_samples), amplitudes(part)) for part in units], np.float32),
         [np.diff(part.sorting.offsets) for part in units],
     )
+
+
+def _spike_columns(units: tuple[ProbeUnits, ...]) -> list[Any]:
+    """Facts about single spikes; NaN, -1 or blank for the units of a probe that has none."""
+    columns: list[Any] = []
+    counts = [np.diff(part.sorting.offsets) for part in units]
+    for name in dict.fromkeys(name for part in units for name in part.sorting.spike_columns):
+        stated = [part.sorting.spike_columns.get(name) for part in units]
+        known = next(column for column in stated if column is not None)
+        kind = known.values.dtype.kind
+        blank = np.nan if kind == "f" else -1 if kind in "iu" else ""
+        values = [
+            np.full(int(n.sum()), blank, dtype=known.values.dtype) if column is None else column.values
+            for column, n in zip(stated, counts, strict=True)
+        ]
+        columns += _ragged(name, known.description, np.concatenate(values), counts)
+    return columns
 
 
 def _observed(units: tuple[ProbeUnits, ...], left_out: Intervals) -> list[Any]:
