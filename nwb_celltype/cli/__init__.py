@@ -12,7 +12,7 @@ from nwb_celltype.errors import CellTypeError
 VERBS = {
     "annotate": "Say what cell each unit is, and write it into a copy of the file.",
     "check": "Check the annotations in a file.",
-    "convert": "Make an NWB file of a lab folder: Phy, SpikeGLX, SpikeInterface, Open Ephys.",
+    "convert": "Make an NWB file of a lab folder: Phy, SpikeGLX, Plexon and others.",
     "evaluate": "Measure a model on labelled units.",
     "models": "List the models that are at hand, with their licences.",
     "train": "Train a model on labelled units.",

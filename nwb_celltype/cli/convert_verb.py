@@ -19,6 +19,13 @@ _KINDS = {
         "Open Ephys session.",
         "An Open Ephys session in binary format, with the sorting beside it or named after it.",
     ),
+    "plexon": (
+        "Plexon file.",
+        "A Plexon file (.plx, .pl2), with a Kilosort folder or a sorter's pickle named after it.",
+    ),
+    "neuroexplorer": ("NeuroExplorer file.", "A NeuroExplorer file (.nex, .nex5)."),
+    "cellexplorer": ("CellExplorer session.", "Cell metrics of CellExplorer (.mat), with what lies beside them."),
+    "c4": ("C4 database.", "One recording of the C4 database (HDF5)."),
 }
 """Kinds, each with a short and a longer line of help."""
 
@@ -70,6 +77,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a kind its arguments and options; they are the same for all."""
     decorators = (
         click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option("--recording", metavar="ID", help="One recording of a source that holds several (c4)."),
         click.option(
             "--metadata", "-m", type=click.Path(path_type=Path), multiple=True,
             help="YAML with session, subject, regions and stimuli; of several the later ones win.",
@@ -82,7 +90,9 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--stub", "stub_s", type=float, metavar="[SECONDS]",
                      help="Convert the first seconds only (10 if no number follows)."),
         click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE",
-                     help="Your own labels (CSV, TSV): they become the ground-truth run."),
+                     help="Your own labels (CSV, TSV): they become a run of their own."),
+        click.option("--labels-are", type=click.Choice(["ground_truth", "expert"]), default="ground_truth",
+                     show_default=True, help="With --labels: where they come from."),
         click.option("--by", metavar="WHO", help="With --labels: name or ORCID of who labelled."),
         click.option("--taxonomy", type=click.Choice(["auto", "cerebellum", "forebrain", "free"]), default="auto",
                      show_default=True, help="With --labels: whose words they are."),
@@ -105,11 +115,13 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
 def _run(
     kind: str,
     paths: tuple[Path, ...],
+    recording: str | None,
     metadata: tuple[Path, ...],
     out: Path | None,
     raw: bool,
     stub_s: float | None,
     labels: Path | None,
+    labels_are: Any,
     by: str | None,
     taxonomy: Any,
     n_channels: int,
@@ -130,6 +142,7 @@ def _run(
     result = convert(
         kind,
         list(paths),
+        recording=recording,
         metadata=list(metadata) or None,
         out=out,
         raw=raw,
@@ -140,6 +153,7 @@ def _run(
         overwrite=overwrite,
         dry_run=dry_run,
         labels=labels,
+        labels_are=labels_are,
         by=by,
         taxonomy=taxonomy,
         inspect=not no_inspect,

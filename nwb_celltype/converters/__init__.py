@@ -2,7 +2,7 @@
 
 >>> from nwb_celltype import converters
 >>> sorted(converters.KINDS)
-['openephys', 'phy', 'spikeglx', 'spikeinterface']
+['c4', 'cellexplorer', 'neuroexplorer', 'openephys', 'phy', 'plexon', 'spikeglx', 'spikeinterface']
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ if TYPE_CHECKING:
     from nwb_celltype.converters.interface import SessionInterface
     from nwb_celltype.converters.kinds import (
         KINDS,
+        C4Interface,
+        CellExplorerInterface,
+        NeuroExplorerInterface,
         OpenEphysInterface,
         PhyInterface,
+        PlexonInterface,
         SpikeGLXInterface,
         SpikeInterfaceInterface,
     )
     from nwb_celltype.converters.metadata import template
 
 _HOME = {
+    "C4Interface": "kinds",
+    "CellExplorerInterface": "kinds",
     "Conversion": "conversion",
     "KINDS": "kinds",
+    "NeuroExplorerInterface": "kinds",
     "OpenEphysInterface": "kinds",
     "PhyInterface": "kinds",
+    "PlexonInterface": "kinds",
     "SessionInterface": "interface",
     "SpikeGLXInterface": "kinds",
     "SpikeInterfaceInterface": "kinds",
@@ -36,9 +44,13 @@ _HOME = {
 
 __all__ = [
     "KINDS",
+    "C4Interface",
+    "CellExplorerInterface",
     "Conversion",
+    "NeuroExplorerInterface",
     "OpenEphysInterface",
     "PhyInterface",
+    "PlexonInterface",
     "SessionInterface",
     "SpikeGLXInterface",
     "SpikeInterfaceInterface",

@@ -53,8 +53,14 @@ class Options:
 
 
 def prepared(session: SourceSession, metadata: SessionMetadata, options: Options) -> SourceSession:
-    """Return the session as it will be written: cut to the stub, with the gains that the user gave."""
-    recordings = tuple(_scaled(recording, metadata) for recording in session.recordings)
+    """Return the session as it will be written: cut to the stub, with the gains and places that the user gave.
+
+    Raises
+    ------
+    InputError
+        If the user's places do not fit the electrodes of a probe.
+    """
+    recordings = tuple(_placed(_scaled(recording, metadata), metadata) for recording in session.recordings)
     session = replace(session, recordings=recordings)
     return session if options.stub_s is None else first_seconds(session, options.stub_s)
 
@@ -64,6 +70,15 @@ def _scaled(recording: ProbeRecording, metadata: SessionMetadata) -> ProbeRecord
     if gain is None or recording.traces is None:
         return recording
     return replace(recording, traces=with_gain(recording.traces, gain))
+
+
+def _placed(recording: ProbeRecording, metadata: SessionMetadata) -> ProbeRecording:
+    from nwb_celltype.converters.plexon import place_electrodes
+
+    geometry = metadata.geometries.get(recording.probe.name)
+    if geometry is None:
+        return recording
+    return replace(recording, probe=place_electrodes(recording.probe, geometry))
 
 
 def unit_waveforms(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nwb_celltype.converters.assembly import Options, Progress, fill, prepared, unit_waveforms
 from nwb_celltype.converters.kinds import interface_for
@@ -59,6 +59,7 @@ def convert(
     kind: str,
     paths: Any,
     *,
+    recording: str | None = None,
     metadata: Metadata = None,
     out: str | Path | None = None,
     raw: bool = False,
@@ -66,6 +67,7 @@ def convert(
     overwrite: bool = False,
     dry_run: bool = False,
     labels: str | Path | None = None,
+    labels_are: Literal["ground_truth", "expert"] = "ground_truth",
     by: str | None = None,
     taxonomy: TaxonomyName = "auto",
     inspect: bool = True,
@@ -80,9 +82,11 @@ def convert(
     Parameters
     ----------
     kind : str
-        ``phy``, ``spikeglx``, ``spikeinterface`` or ``openephys``.
+        A key of `nwb_celltype.converters.KINDS`: ``phy``, ``spikeglx``, ``plexon``, ...
     paths : path, object, or sequence of paths
         The session; then sorting folders, where they do not lie beside it.
+    recording : str, optional
+        One recording of a source that holds several (kind ``c4``).
     metadata : mapping, path or sequence of paths, optional
         See `nwb_celltype.converters.template`; of several files the later ones win.
     out : str or Path, optional
@@ -97,7 +101,9 @@ def convert(
     dry_run : bool
         Report what would be written and what not; write nothing.
     labels : str or Path, optional
-        Table of the user's own labels (CSV, TSV): they become the ground-truth run.
+        Table of the user's own labels (CSV, TSV); they become a run of their own.
+    labels_are : {'ground_truth', 'expert'}
+        What these labels are; to ground truth, measured evidence is joined.
     by : str, optional
         Whose labels these are.
     taxonomy : {'auto', 'cerebellum', 'forebrain', 'free'}
@@ -132,9 +138,10 @@ def convert(
     'sub-m1_ses-1_ecephys.nwb'
     """
     options = Options(raw=raw, stub_s=stub_s, n_channels=n_channels, max_spikes=max_spikes, seed=seed)
-    own_labels = read_own_labels(labels, by, taxonomy)
+    own_labels = read_own_labels(labels, by, taxonomy, labels_are)
     given = _given(metadata)
-    source = _source(kind, paths)
+    source = _source(kind, paths, recording)
+    given = with_citation(given, source)
     try:
         checked, problems = check_metadata(given, source), ""
     except InputError as error:
@@ -169,14 +176,25 @@ def convert(
     return Conversion(target, plan, tuple(runs), _remarks(target) if inspect else ())
 
 
-def _source(kind: str, paths: Any) -> SourceSession:
+def _source(kind: str, paths: Any, recording: str | None) -> SourceSession:
     """Read the source; a file of it that cannot be opened is named."""
-    interface = interface_for(kind, paths)
+    interface = interface_for(kind, paths, recording=recording)
     try:
         return interface.session
     except OSError as error:
         message = f"{error.filename or 'The source'} cannot be read: {error.strerror or error}. Check its permissions."
         raise InputError(message) from error
+
+
+def with_citation(given: Mapping[str, Any], source: SourceSession) -> Mapping[str, Any]:
+    """Metadata with what the source wants to be cited for and its licence, where the user does not say so already."""
+    known = {key: source.facts.get(f"NWBFile.{key}") for key in ("related_publications", "notes")}
+    if source.kind != "c4" or not any(known.values()):
+        return given
+    session = given.get("NWBFile")
+    if session is not None and not isinstance(session, Mapping):
+        return given
+    return {**given, "NWBFile": {**{key: text for key, text in known.items() if text}, **(session or {})}}
 
 
 def largest_size(session: SourceSession) -> int:
@@ -219,7 +237,8 @@ def _require_content(session: SourceSession, *, source: str, raw: bool) -> None:
         raise NothingToDoError(message)
     if not has_units and not raw:
         what = "Its traces can be written with --raw." if has_traces else "Check that it is the sorting you meant."
-        message = f"{shown} holds no sorted units, so there is nothing to annotate. {what}"
+        why = " ".join(f"Left out: {each.what} ({each.reason})." for each in session.left_out[:3])
+        message = f"{shown} holds no sorted units, so there is nothing to annotate. {why} {what}".replace("  ", " ")
         raise NothingToDoError(message)
     for recording in session.recordings:
         if raw and recording.traces is not None and recording.traces.gains_uv is None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nwb_celltype.annotation import Annotation
-from nwb_celltype.converters.assembly import Options
+from nwb_celltype.converters.assembly import Options, sorted_probe
+from nwb_celltype.converters.found_labels import found_runs
 from nwb_celltype.converters.metadata import SessionMetadata
 from nwb_celltype.converters.own_labels import OwnLabels
-from nwb_celltype.converters.records import Float, Integer, PriorLabels, ProbeRecording, SourceSession, UnitWaveforms
+from nwb_celltype.converters.records import Float, Integer, ProbeRecording, SourceSession, UnitWaveforms
 from nwb_celltype.converters.views import select_spikes
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evidence import (
@@ -31,15 +31,9 @@ from nwb_celltype.evidence import (
     join_evidence,
     purkinje_cells,
 )
-from nwb_celltype.label_table import LabelRow
-from nwb_celltype.labelling import annotate_from_table
 from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
 from nwb_celltype.quality import is_cerebellar_cortex
-from nwb_celltype.runs import Method
-from nwb_celltype.taxonomy import CEREBELLUM, Taxonomy
 from nwb_celltype.units import Units, read_units
-
-_C4_CLASSES = ("PkC_ss", "PkC_cs", "MLI", "GoC", "MFB")
 
 
 def add_runs(
@@ -99,7 +93,7 @@ def _annotations(
     labels: OwnLabels | None,
     options: Options,
 ) -> list[Annotation]:
-    found = list(_prior_runs(units, session))
+    found = list(found_runs(units, session))
     rules = []
     stimulations = stimulations_of(session, metadata)
     if stimulations:
@@ -111,7 +105,7 @@ def _annotations(
             rules.append(purkinje_cells(units, pairs))
     if labels is not None:
         own = labels.run(units)
-        for rule in rules:
+        for rule in rules if labels.source_type == "ground_truth" else ():
             own = join_evidence(own, rule)
         found.append(own)
     return [*found, *rules]
@@ -211,7 +205,7 @@ def _on_peak(recording: ProbeRecording, stored: UnitWaveforms, keep: np.ndarray,
     some = mean_waveforms(
         select_spikes(recording.sorting, keep),
         recording.traces,
-        recording.probe,
+        sorted_probe(recording.probe, recording.sorting),
         n_channels=options.n_channels,
         max_spikes=options.max_spikes,
         seed=options.seed,
@@ -223,75 +217,3 @@ def _on_peak(recording: ProbeRecording, stored: UnitWaveforms, keep: np.ndarray,
         if len(at):
             peaks[k] = some.mean[k, :, at[0]]
     return peaks
-
-
-def _prior_runs(units: Units, session: SourceSession) -> Iterator[Annotation]:
-    """Labels that another program left beside the sorting."""
-    first_row = 0
-    for recording in session.recordings:
-        if recording.sorting is None:
-            continue
-        for prior in recording.sorting.prior_labels:
-            yield _prior_run(units, prior, units.unit_ids[first_row + prior.unit_rows])
-        first_row += len(recording.sorting)
-
-
-def _prior_run(units: Units, prior: PriorLabels, unit_ids: Integer) -> Annotation:
-    """Turn labels that were found into a run; a program's never pass for a person's."""
-    rows = [
-        LabelRow(line, int(unit_id), label, None, "", "", "", {})
-        for line, (unit_id, label) in enumerate(zip(unit_ids, prior.labels, strict=True), start=1)
-    ]
-    base = _in_known_words(units, rows, f"{prior.source_type}_found_beside_sorting")
-    if prior.source_type == "expert":
-        return replace(base, description=f"Cell types found in {prior.source}.")
-    run = replace(
-        base,
-        description=f"Cell types that {prior.software or 'another program'} left in {prior.source}.",
-        run_name="c4_found_beside_sorting" if prior.software.startswith("C4") else base.run_name,
-    )
-    fields: dict[str, Any] = {
-        key: text for key, text in (("software", prior.software), ("software_version", prior.software_version)) if text
-    }
-    if prior.confidence is None or not _are_probabilities(prior.confidence[~base.is_abstained]):
-        # A classifier's run needs probabilities. As a rule's, the labels never go before those of a person or a model.
-        said = "not stated for every unit as a number from 0 to 1, so the labels are kept as those of a rule"
-        fields["parameters"] = {"found_in": prior.source, "probability": said}
-        return replace(run, method=Method("rule", fields))
-    said = "the program kept the largest probability only; the rest is spread evenly over the others"
-    fields["parameters"] = {"found_in": prior.source, "probability": said}
-    if prior.confidence_definition:
-        fields["confidence_definition"] = prior.confidence_definition
-    known = set(base.cell_type[~base.is_abstained]) <= set(_C4_CLASSES)
-    classes = base.taxonomy.subset(_C4_CLASSES) if known and base.taxonomy is CEREBELLUM else base.taxonomy
-    return replace(
-        run,
-        taxonomy=classes,
-        method=Method("classifier", fields),
-        confidence=prior.confidence.astype(np.float32),
-        probability=_spread(base, classes, prior.confidence),
-    )
-
-
-def _in_known_words(units: Units, rows: Sequence[LabelRow], run_name: str) -> Annotation:
-    """Labels in the words of a taxonomy that knows them all, else as they were found."""
-    try:
-        return annotate_from_table(units, rows, source_type="expert", run_name=run_name)
-    except UsageError:
-        return annotate_from_table(units, rows, source_type="expert", run_name=run_name, taxonomy="free")
-
-
-def _are_probabilities(values: Float) -> bool:
-    return bool(np.all(np.isfinite(values) & (values >= 0) & (values <= 1)))
-
-
-def _spread(base: Annotation, classes: Taxonomy, confidence: Float) -> np.ndarray:
-    """Give the label the probability that was kept, and the others equal shares of the rest."""
-    labels = list(classes.labels)
-    probability = np.repeat(((1 - confidence) / max(len(labels) - 1, 1))[:, None], len(labels), axis=1)
-    for k, label in enumerate(base.cell_type):
-        if label in labels:
-            probability[k, labels.index(label)] = confidence[k]
-        else:
-            probability[k] = np.nan
-    return probability.astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from nwb_celltype.units import Units
 
 @dataclass(frozen=True)
 class OwnLabels:
-    """Table of labels that a user gives; it becomes the ground-truth run.
+    """Table of labels that a user gives; it becomes a run of ground truth, or of an expert.
 
     Attributes
     ----------
@@ -26,11 +27,14 @@ class OwnLabels:
         Whose labels these are.
     taxonomy : {'auto', 'cerebellum', 'forebrain', 'free'}
         Whose words they are.
+    source_type : {'ground_truth', 'expert'}
+        What the user says they are.
     """
 
     rows: tuple[LabelRow, ...]
     by: str | None = None
     taxonomy: TaxonomyName = "auto"
+    source_type: Literal["ground_truth", "expert"] = "ground_truth"
 
     def require_units(self, session: SourceSession) -> None:
         """Refuse labels of units that the session does not have, and labels that no taxonomy knows.
@@ -49,11 +53,16 @@ class OwnLabels:
         self.run(Units.from_arrays([np.empty(0)] * len(ids), unit_ids=ids))
 
     def run(self, units: Units) -> Annotation:
-        """Ground-truth run of these labels."""
-        return annotate_from_table(units, self.rows, source_type="ground_truth", by=self.by, taxonomy=self.taxonomy)
+        """Turn these labels into a run."""
+        return annotate_from_table(units, self.rows, source_type=self.source_type, by=self.by, taxonomy=self.taxonomy)
 
 
-def read_own_labels(path: str | Path | None, by: str | None, taxonomy: TaxonomyName) -> OwnLabels | None:
+def read_own_labels(
+    path: str | Path | None,
+    by: str | None,
+    taxonomy: TaxonomyName,
+    source_type: Literal["ground_truth", "expert"] = "ground_truth",
+) -> OwnLabels | None:
     """Read the user's table; None where there is none.
 
     Raises
@@ -64,7 +73,7 @@ def read_own_labels(path: str | Path | None, by: str | None, taxonomy: TaxonomyN
         If somebody is named who labelled nothing.
     """
     if path is not None:
-        return OwnLabels(tuple(read_label_table(path)), by, taxonomy)
+        return OwnLabels(tuple(read_label_table(path)), by, taxonomy, source_type)
     if by is not None:
         message = f"Nothing says what {by} labelled; give the table of labels too (--labels), or leave out --by."
         raise UsageError(message)

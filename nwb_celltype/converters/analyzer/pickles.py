@@ -6,28 +6,16 @@ reading a Phy folder) are pickles too, inside ``.npy`` files; they are let throu
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from nwb_celltype.converters.safe_pickle import loads
 from nwb_celltype.errors import InputError, RefusedError
 
 # Files that SpikeInterface loads with pickle when the JSON of the same name is not there.
 _WHOLE_OBJECTS = ("recording", "sorting", "cached", "si_folder", "spikeinterface_recording")
-_HARMLESS = frozenset(
-    (module, name)
-    for module, names in {
-        "numpy": ("ndarray", "dtype"),
-        "numpy.core.multiarray": ("_reconstruct", "scalar"),
-        "numpy._core.multiarray": ("_reconstruct", "scalar"),
-        "_codecs": ("encode",),
-    }.items()
-    for name in names
-)
 
 
 def refuse_pickles(path: Path) -> None:
@@ -65,21 +53,12 @@ def _require_plain(file: Path) -> None:
             )
             _, _, dtype = read_header(opened)
             if dtype.hasobject:
-                _PlainUnpickler(io.BytesIO(opened.read())).load()
+                loads(opened.read(), name=str(file))
         except RefusedError as error:
             raise RefusedError(_refusal(file)) from error
-        except (ValueError, EOFError, pickle.UnpicklingError) as error:
+        except (ValueError, EOFError) as error:
             message = f"{file} is damaged ({error}); save the sorting again."
             raise InputError(message) from error
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Knows arrays and their types, and no other class or function."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _HARMLESS:
-            raise RefusedError(f"{module}.{name}")  # noqa: EM102 (replaced by the caller, who knows the file)
-        return super().find_class(module, name)
 
 
 def _zarr_filter(file: Path) -> str:

@@ -117,7 +117,7 @@ def _check(
     subject, species = check_subject(top.block("Subject"), started, complete=complete)
     devices, device_names = check_devices(top)
     mouse = species is not None and species.curie == "NCBITaxon:10090"
-    regions, gains_uv = check_regions(top, session, mouse=mouse)
+    regions, gains_uv, geometries = check_regions(top, session, mouse=mouse)
     events = check_events(top, session)
     stimuli = check_stimuli(top, events, device_names, session)
     checked = SessionMetadata(
@@ -127,6 +127,7 @@ def _check(
         devices=devices,
         regions=regions,
         gains_uv=gains_uv,
+        geometries=geometries,
         events=events,
         stimuli=tuple(s for s in stimuli if s.events and s.device and s.wavelength_nm and s.power_mw),
         notes=tuple(problems.notes),

@@ -128,6 +128,8 @@ class SessionMetadata:
         By probe name; a later rule wins over an earlier one.
     gains_uv : mapping of str to float
         Microvolts of one count by probe name, where the user gives them.
+    geometries : mapping of str to object
+        Where the electrodes of a probe lie, by probe name, as `plexon.place_electrodes` takes it.
     events : mapping of str to EventMetadata
         By line, for example ``nidq.XD0.3``.
     stimuli : tuple of StimulusMetadata
@@ -141,6 +143,7 @@ class SessionMetadata:
     devices: Mapping[str, DeviceMetadata] = field(default_factory=dict)
     regions: Mapping[str, tuple[RegionRule, ...]] = field(default_factory=dict)
     gains_uv: Mapping[str, float] = field(default_factory=dict)
+    geometries: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, EventMetadata] = field(default_factory=dict)
     stimuli: tuple[StimulusMetadata, ...] = ()
     notes: tuple[str, ...] = ()

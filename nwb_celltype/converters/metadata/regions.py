@@ -21,7 +21,7 @@ from nwb_celltype.taxonomy import CEREBELLUM
 UNKNOWN = "unknown"
 """Location of an electrode that nobody states."""
 
-PROBE_KEYS = ("location", "gain_uv")
+PROBE_KEYS = ("location", "gain_uv", "geometry")
 RULE_KEYS = ("channels", "depth_um", "location", "layer")
 _MOST_RANGES = 1000
 _SMALLEST_GAIN_UV, _LARGEST_GAIN_UV = 1e-4, 1e3
@@ -85,7 +85,7 @@ def channel_regions(meta: SessionMetadata, probe: Probe) -> ChannelRegions:
 
 def check_regions(
     top: Block, source: SourceSession | None, *, mouse: bool
-) -> tuple[dict[str, tuple[RegionRule, ...]], dict[str, float]]:
+) -> tuple[dict[str, tuple[RegionRule, ...]], dict[str, float], dict[str, Any]]:
     """Check the Ecephys and Layers blocks.
 
     Parameters
@@ -103,10 +103,13 @@ def check_regions(
         By probe.
     gains_uv : dict of str to float
         By probe.
+    geometries : dict of str to object
+        By probe, as written: whether it fits the probe is seen when the electrodes are placed.
     """
     probes = {r.probe.name: r.probe for r in source.recordings} if source is not None else None
     whole: dict[str, Location] = {}
     gains: dict[str, float] = {}
+    geometries: dict[str, Any] = {}
     ecephys = top.block("Ecephys")
     for name, entry in ecephys.values.items():
         if isinstance(entry, list | tuple) or name.startswith(_NEUROCONV) or not _is_probe(ecephys, name, probes):
@@ -119,6 +122,8 @@ def check_regions(
         gain = _gain(block)
         if gain is not None:
             gains[name] = gain
+        if "geometry" in block:
+            geometries[name] = block.values["geometry"]
     regions = {name: _whole_probe(place, mouse=mouse) for name, place in whole.items()}
     layers = top.block("Layers")
     for name in layers:
@@ -126,7 +131,7 @@ def check_regions(
             rules = _Rules(layers, name, probes[name] if probes else None, whole.get(name), mouse=mouse).check()
             regions[name] = regions.get(name, ()) + rules
     _note_unknown(regions, probes, top.problems)
-    return {name: rules for name, rules in regions.items() if rules}, gains
+    return {name: rules for name, rules in regions.items() if rules}, gains, geometries
 
 
 def _is_probe(block: Block, name: str, probes: Mapping[str, Probe] | None) -> bool:

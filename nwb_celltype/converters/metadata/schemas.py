@@ -80,6 +80,7 @@ def _probe() -> dict[str, Any]:
     properties = {
         "location": _described("string", "brain region of the whole probe, by name or as UBERON or MBA term"),
         "gain_uv": {"type": "number", "exclusiveMinimum": 0, "description": "microvolts of one count"},
+        "geometry": {"description": "arrangement of the electrodes by name, or a pair of micrometres for each channel"},
     }
     return {"type": ["object", "array"], "properties": properties, "additionalProperties": True}
 
