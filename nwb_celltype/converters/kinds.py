@@ -47,7 +47,27 @@ class PhyInterface(SessionInterface):
         return read_session(self._path)
 
 
-class SpikeGLXInterface(SessionInterface):
+class _RunInterface(SessionInterface):
+    """A kind whose session is a folder of an acquisition system, with sortings beside it or named after it."""
+
+    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "folder_path": {"type": "string", "description": "Run folder, probe folder or .bin file."},
+        "sorting_paths": {"type": ["array", "null"], "items": _FOLDER, "default": None},
+    }
+    source_required = ("folder_path",)
+
+    def __init__(
+        self,
+        folder_path: str | Path,
+        sorting_paths: Sequence[str | Path] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(verbose=verbose, folder_path=folder_path, sorting_paths=sorting_paths)
+        self._path = self._require_path(folder_path)
+        self._sortings = None if not sorting_paths else [self._require_path(p) for p in sorting_paths]
+
+
+class SpikeGLXInterface(_RunInterface):
     """A SpikeGLX run (probes, NIDQ) with the sorting beside it.
 
     Parameters
@@ -69,21 +89,6 @@ class SpikeGLXInterface(SessionInterface):
     display_name = "SpikeGLX run"
     associated_suffixes = (".bin", ".meta")
     info = "Probes, digital lines and sorted units of a SpikeGLX run, on one clock."
-    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "folder_path": {"type": "string", "description": "Run folder, probe folder or .bin file."},
-        "sorting_paths": {"type": ["array", "null"], "items": _FOLDER, "default": None},
-    }
-    source_required = ("folder_path",)
-
-    def __init__(
-        self,
-        folder_path: str | Path,
-        sorting_paths: Sequence[str | Path] | None = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(verbose=verbose, folder_path=folder_path, sorting_paths=sorting_paths)
-        self._path = self._require_path(folder_path)
-        self._sortings = None if not sorting_paths else [self._require_path(p) for p in sorting_paths]
 
     def _read(self) -> SourceSession:
         from nwb_celltype.converters.spikeglx import read_session
@@ -91,7 +96,7 @@ class SpikeGLXInterface(SessionInterface):
         return read_session(self._path, sorting=self._sortings)
 
 
-class OpenEphysInterface(SessionInterface):
+class OpenEphysInterface(_RunInterface):
     """An Open Ephys session in binary format, with the sorting beside it.
 
     Parameters
@@ -111,18 +116,6 @@ class OpenEphysInterface(SessionInterface):
     display_name = "Open Ephys session"
     associated_suffixes = (".dat", ".oebin", ".npy")
     info = "Probes, TTL lines and sorted units of an Open Ephys session in binary format."
-    source_properties: ClassVar[Mapping[str, Mapping[str, Any]]] = SpikeGLXInterface.source_properties
-    source_required = ("folder_path",)
-
-    def __init__(
-        self,
-        folder_path: str | Path,
-        sorting_paths: Sequence[str | Path] | None = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(verbose=verbose, folder_path=folder_path, sorting_paths=sorting_paths)
-        self._path = self._require_path(folder_path)
-        self._sortings = None if not sorting_paths else [self._require_path(p) for p in sorting_paths]
 
     def _read(self) -> SourceSession:
         from nwb_celltype.converters.openephys import read_session

@@ -133,6 +133,27 @@ def test_labels_of_the_user_are_ground_truth_and_nothing_else_is(folder: Path, t
     assert all(each.method.source_type == "rule" for each in others)
 
 
+def test_labels_of_an_expert_are_an_experts_and_no_ground_truth(folder: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("unit\tlabel\tannotator\n0\tGoC\tLast, First\n2\tMFB\tLast, First\n")
+    result = quick(folder, out=tmp_path / "a.nwb", labels=labels, labels_are="expert")
+    (run,) = [each for each in nct.read_runs(result.file) if each.method.source_type == "expert"]
+    assert run.method.who == "Last, First"
+    assert run.labels_for([0, 2]) == ["GoC", "MFB"]
+    assert not [each for each in nct.read_runs(result.file) if each.method.source_type == "ground_truth"]
+
+
+def test_places_that_the_user_states_are_those_of_the_electrodes(folder: Path, tmp_path: Path) -> None:
+    places = [[16.0 * (k % 2), 40.0 * k] for k in range(12)]
+    probe = {**METADATA["Ecephys"]["probe"], "geometry": places}
+    result = quick(folder, out=tmp_path / "a.nwb", metadata=METADATA | {"Ecephys": {"probe": probe}})
+    with h5py.File(result.file) as file:
+        electrodes = file["general/extracellular_ephys/electrodes"]
+        np.testing.assert_allclose(np.column_stack([electrodes["rel_x"], electrodes["rel_y"]]), places)
+    with pytest.raises(InputError, match="12"):
+        quick(folder, dry_run=True, metadata=METADATA | {"Ecephys": {"probe": {"geometry": places[:5]}}})
+
+
 def test_predictions_of_c4_become_a_prior_run(folder: Path, tmp_path: Path) -> None:
     write_table(folder, "cluster_predicted_cell_type.tsv", ["cluster_id", "predicted_cell_type"], [(1, "PkC_ss")])
     write_table(folder, "cluster_pred_probability.tsv", ["cluster_id", "pred_probability"], [(1, 0.84)])
