@@ -21,6 +21,7 @@ from nwb_celltype.taxonomy import CEREBELLUM
 UNKNOWN = "unknown"
 """Location of an electrode that nobody states."""
 
+_REGION_COLUMNS = ("brain_region", "brain_area")
 PROBE_KEYS = ("location", "gain_uv", "geometry")
 RULE_KEYS = ("channels", "depth_um", "location", "layer")
 _MOST_RANGES = 1000
@@ -54,6 +55,8 @@ class ChannelRegions:
 def channel_regions(meta: SessionMetadata, probe: Probe) -> ChannelRegions:
     """Find the region and the layer of every channel of a probe.
 
+    What the metadata say wins over what the source says of its channels.
+
     Parameters
     ----------
     meta : SessionMetadata
@@ -75,12 +78,20 @@ def channel_regions(meta: SessionMetadata, probe: Probe) -> ChannelRegions:
     >>> channel_regions(meta, probe).location
     ('unknown', 'Crus 1')
     """
-    location, layer = [UNKNOWN] * len(probe), [""] * len(probe)
+    location, layer = _stated_by_source(probe), [""] * len(probe)
     terms: list[tuple[Term, ...]] = [()] * len(probe)
     for rule in meta.regions.get(probe.name, ()):
         for row in np.flatnonzero(_rows(rule, probe)):
             location[row], layer[row], terms[row] = rule.location, rule.layer, rule.terms
     return ChannelRegions(tuple(location), tuple(layer), tuple(terms))
+
+
+def _stated_by_source(probe: Probe) -> list[str]:
+    """Region of each channel as the source states it."""
+    stated = next((probe.columns[name] for name in _REGION_COLUMNS if name in probe.columns), None)
+    if stated is None:
+        return [UNKNOWN] * len(probe)
+    return [str(text).strip() or UNKNOWN for text in stated]
 
 
 def check_regions(

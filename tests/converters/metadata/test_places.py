@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nwb_celltype.converters.metadata import channel_regions
+from nwb_celltype.converters.metadata import RegionRule, SessionMetadata, channel_regions
 from nwb_celltype.converters.metadata.ranges import channel_ranges, depth_range
 from nwb_celltype.converters.metadata.species import SPECIES, find_species
 from nwb_celltype.converters.metadata.terms import PLACES, find_layer, find_location
@@ -190,3 +191,11 @@ def test_layers_outside_the_cerebellum_are_kept() -> None:
     meta = checked(**{"Ecephys.imec0": {"location": "VISp"}, "Layers.imec0": [{"channels": "0-3", "layer": "layer 5"}]})
     assert meta.regions["imec0"][1].layer == "layer 5"
     assert any("kept as written" in note for note in meta.notes)
+
+
+def test_regions_of_the_source_count_where_the_metadata_say_nothing() -> None:
+    source = replace(probe("imec0", 3), columns={"brain_region": np.array(["CA1", "", "CA1"], dtype=object)})
+    assert channel_regions(SessionMetadata({}, {}), source).location == ("CA1", "unknown", "CA1")
+    rule = RegionRule("Subiculum", first_channel=2, last_channel=2)
+    stated = SessionMetadata({}, {}, regions={"imec0": (rule,)})
+    assert channel_regions(stated, source).location == ("CA1", "unknown", "Subiculum")
