@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import pickle
 import re
 import shlex
 import subprocess
@@ -10,15 +12,22 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
+import nwb_celltype as nct
+from nwb_celltype.cli.convert_verb import command as convert_command
 from nwb_celltype.converters import KINDS, convert
+from nwb_celltype.converters.plexon.geometry import GEOMETRIES
+from nwb_celltype.errors import RefusedError
 from nwb_celltype.evidence import OptotagRule, OptotagWindows, PauseRule
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "converting.md").read_text(encoding="utf-8")
+PEERS = (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
 COMMAND = re.compile(r"^\$ (.+)$", re.MULTILINE)
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -119,17 +128,120 @@ def test_snippets_run(number: int, folder: Path, converted: Path) -> None:
         assert len(file["units/id"]) == 13
 
 
-def test_everything_is_where_the_page_says(folder: Path, converted: Path) -> None:
+def maker(name: str) -> Any:
+    """A module of the tests that writes files of a kind."""
+    spec = importlib.util.spec_from_file_location(f"page_{Path(name).stem}", ROOT / "tests" / "converters" / name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+def metadata_of(species: str, **blocks: Any) -> dict[str, Any]:
+    session = {
+        "session_start_time": "2026-01-31T14:02:54+00:00",
+        "session_description": "Made by a test.",
+        "session_id": "1",
+    }
+    subject = {"subject_id": "A", "species": species, "sex": "U", "age": "P9Y"}
+    return {"NWBFile": session, "Subject": subject, **blocks}
+
+
+@pytest.fixture(scope="module")
+def by_kind(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """A Plexon recording with a pause, without and with a pickle; a C4 database; a session of CellExplorer."""
+    folder = tmp_path_factory.mktemp("kinds")
+    plexon, c4, matlab = (maker(name) for name in ("plexon/files.py", "c4/database.py", "cellexplorer/matlab_files.py"))
+    pl2 = plexon.write_pl2(folder / "monkey.pl2", plexon.small_recipe(gap=True))
+    cell = {"type__": "PurkinjeCell", "channel_id__": 1, "sampling_rate__": 40_000}
+    cell |= {"spike_indices__": np.arange(100, 30_000, 500), "cs_spike_indices__": np.arange(250, 30_000, 9000)}
+    other = {"type__": "Neuron", "spike_indices__": np.arange(1, 30_000, 700), "channel_id__": 2}
+    pickled = folder / "monkey_sorted.pkl"
+    pickled.write_bytes(pickle.dumps([other, other | {"label": "putative_mli"}, cell], protocol=3))
+    mice = [c4.mouse(0, ground_truth_label="MLI", ground_truth_source="optotagged"), c4.mouse(1, expert_label="GoC")]
+    database = c4.write(folder / "c4.h5", mice)
+    (folder / "ce").mkdir()
+    metrics = folder / "ce" / "a.cell_metrics.cellinfo.mat"
+    truth = {"PV": np.array([[1.0]]), "SST": np.array([[1.0]])}
+    tags = {"pv": np.array([[2.0]])}
+    matlab.write_v5(metrics, {"cell_metrics": matlab.cell_metrics(groundTruthClassification=truth, tags=tags)})
+    placed = {"Ecephys": {"plexon": {"location": "Cerebellar cortex", "geometry": "SProbe8by2"}}}
+    monkey, mouse = metadata_of("Macaca mulatta", **placed), metadata_of("mouse")
+    made: dict[str, Path] = {}
+    for name, kind, source, metadata in (
+        ("plexon", "plexon", [pl2], monkey),
+        ("pickle", "plexon", [pl2, pickled], monkey),
+        ("c4", "c4", [database], mouse),
+        ("cellexplorer", "cellexplorer", [metrics], mouse),
+    ):
+        made[name] = folder / f"{name}.nwb"
+        convert(kind, source, metadata=metadata, out=made[name], inspect=False)
+    return made
+
+
+def test_everything_is_where_the_page_says(folder: Path, converted: Path, by_kind: Mapping[str, Path]) -> None:
     section = PAGE.split("## What goes where in NWB")[1].split("\n## ")[0]
     places = [place for place in re.findall(r"`(/[\w/]+)`", section)]
     assert len(places) > 20
     stub = folder / "stub.nwb"
     convert("spikeglx", folder / "simulated_g0", metadata=folder / "metadata.yaml", out=stub, raw=True, stub_s=1.0,
             inspect=False)  # fmt: skip
+    with h5py.File(by_kind["plexon"]) as plexon, h5py.File(by_kind["c4"]) as c4:
+        there = {place for place in places if place in plexon or place in c4}
+        assert {"/units/sane_spikes", "/units/fn_fp_filtered_spikes", "/units/plexon_unit", "/events/Strobed"} <= there
+        assert plexon["events/Strobed"].attrs["colnames"].tolist() == ["timestamp", "value"]
+        assert plexon["events/EVT01"].attrs["colnames"].tolist() == ["timestamp", "is_high_at_start"]
+        assert plexon["units/unit_name"].asstr()[0] == "SPK01a"
+        assert plexon["units/obs_intervals_index"][0] == 2
+        assert len(c4["units/sane_spikes"]) == len(c4["units/spike_times"])
     with h5py.File(converted) as whole, h5py.File(stub) as raw:
-        assert [place for place in places if place not in whole and place not in raw] == []
+        assert [place for place in places if place not in whole and place not in raw and place not in there] == []
         events = whole["events/laser"].attrs["colnames"].tolist()
         assert events == ["timestamp", "duration", "is_high_at_start"]
+
+
+def test_runs_found_beside_units_have_the_names_of_the_page(by_kind: Mapping[str, Path]) -> None:
+    section = PAGE.split("**Labels found beside the units**")[1].split("\n## ")[0]
+    stated = dict(re.findall(r"^\| `(\w+)` \|.*\| `(\w+)`[^|]*\|$", section, re.MULTILINE))
+    stated["ground_truth_cellexplorer_2"] = stated["ground_truth_cellexplorer"]
+    found = {run.name: run.method.source_type for path in by_kind.values() for run in nct.read_runs(path)}
+    assert found == {name: kind for name, kind in stated.items() if name != "c4_found_beside_sorting"}
+
+
+def test_purkinje_cells_of_a_pickle_are_two_units_of_a_cell(by_kind: Mapping[str, Path]) -> None:
+    with h5py.File(by_kind["pickle"]) as file:
+        names = dict(zip(file["units/unit_name"].asstr()[()], file["units/id"][()].tolist(), strict=True))
+    assert (names["3s"], names["3c"]) == (3, 1003)
+    assert "`3s` and `3c` (ids 3 and 1003)" in PAGE
+    (run,) = nct.read_runs(by_kind["pickle"])
+    assert run.cell_id is not None
+    assert len({run.cell_id[run.unit_ids == unit][0] for unit in (3, 1003)}) == 1
+
+
+def test_a_pickle_that_asks_for_more_is_refused(by_kind: Mapping[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "program.pkl"
+    path.write_bytes(pickle.dumps([Path("anything")]))
+    with pytest.raises(RefusedError, match="pathlib"):
+        convert("plexon", [by_kind["plexon"].parent / "monkey.pl2", path], dry_run=True)
+
+
+def test_geometries_are_those_of_the_page() -> None:
+    section = PAGE.split("**Geometry.**")[1].split("\n**")[0]
+    assert set(re.findall(r"`(S\w+|Tetrode)`", section)) == set(GEOMETRIES)
+    for name in ("SProbe16by2", "SProbe8by2"):
+        assert (GEOMETRIES[name].along_um, GEOMETRIES[name].across_um, GEOMETRIES[name].n_across) == (50, 50, 2)
+    assert GEOMETRIES["Tetrode"].along_um == 25
+
+
+def test_options_of_the_page_are_there() -> None:
+    (table,) = re.findall(r"\| option \| what it does \|\n(.*?)\n\n", PAGE, re.DOTALL)
+    stated = set(re.findall(r"(--[a-z][a-z-]*)", "".join(line.split("|")[1] for line in table.splitlines())))
+    assert len(stated) > 10
+    for kind in KINDS:
+        there = {name for parameter in convert_command.commands[kind].params for name in parameter.opts}
+        assert stated <= there
 
 
 def test_limits_are_those_of_the_rules() -> None:
@@ -173,3 +285,14 @@ def test_the_pages_and_pictures_it_names_are_there() -> None:
         assert (ROOT / "docs" / target).exists(), target
     for target in re.findall(r"`((?:benchmarks|examples)/\w+\.py)`", PAGE):
         assert (ROOT / target).is_file(), target
+
+
+def test_the_tests_that_the_page_on_peers_names_are_there() -> None:
+    module, n_named = "", 0
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)?::(\w+)`", PEERS):
+        module = path or module
+        assert f"def {name}(" in (ROOT / module).read_text(encoding="utf-8"), (module, name)
+        n_named += 1
+    assert n_named > 20
+    for benchmark in re.findall(r"`(benchmarks/\w+\.py)`", PEERS):
+        assert (ROOT / benchmark).is_file()
