@@ -105,7 +105,7 @@ class SessionInterface(ABC):
                 "serial_number": probe.serial_number,
             }
             metadata["Devices"][probe.name] = {key: value for key, value in facts.items() if value}
-        return {section: content for section, content in metadata.items() if content}
+        return {section: content for section, content in metadata.items() if content or section == "NWBFile"}
 
     def get_metadata_schema(self) -> dict[str, Any]:
         """JSON schema of a metadata file."""

@@ -42,6 +42,7 @@ class LinePlan:
     median_duration_ms: float | None
     events: str
     is_named: bool
+    are_marks: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,8 @@ def _line_plan(pulses: Pulses, metadata: SessionMetadata) -> LinePlan:
 def _mark_plan(marks: Marks, metadata: SessionMetadata) -> LinePlan:
     about = metadata.events.get(marks.name)
     name = (about.name if about is not None else re.sub(r"[^A-Za-z0-9_]+", "_", marks.name)) if len(marks) else ""
-    return LinePlan(marks.name, len(marks), None, name if about is None or about.keep else "", about is not None)
+    kept = name if about is None or about.keep else ""
+    return LinePlan(marks.name, len(marks), None, kept, about is not None, are_marks=True)
 
 
 def _lines_of(plan: Plan) -> list[str]:
@@ -218,7 +220,7 @@ def _lines_of(plan: Plan) -> list[str]:
         lines += _probe_lines(probe)
     lines += [f"{each.stream}\n  {'clock':<10}{each.clock}" for each in plan.streams]
     if plan.lines:
-        lines.append("digital lines")
+        lines.append("digital lines" + (" and marks" if any(line.are_marks for line in plan.lines) else ""))
         lines += [_line_text(line) for line in plan.lines if line.n_pulses]
         silent = [line.line for line in plan.lines if not line.n_pulses]
         lines += [f"  {len(silent)} silent: {_runs_of(silent)}"] if silent else []
@@ -261,7 +263,7 @@ def _line_text(line: LinePlan) -> str:
     length = "" if line.median_duration_ms is None else f", {line.median_duration_ms:.3g} ms each"
     fate = f"events table {line.events!r}" if line.events else "not written, as asked"
     fate += "" if line.is_named else " (what it means can be said under Events)"
-    return f"  {line.line:<13} {line.n_pulses:,} pulses{length}; {fate}"
+    return f"  {line.line:<13} {line.n_pulses:,} {'marks' if line.are_marks else 'pulses'}{length}; {fate}"
 
 
 def _runs_of(names: list[str]) -> str:

@@ -56,6 +56,15 @@ def test_it_converts_by_itself(phy: Path, tmp_path: Path) -> None:
     assert pynwb.validate(path=str(out)) == []
 
 
+def test_metadata_can_be_filled_in_as_neuroconvs_users_do(phy: Path, tmp_path: Path) -> None:
+    interface = PhyInterface(phy)
+    metadata = interface.get_metadata()
+    metadata["NWBFile"].update(SESSION)
+    metadata["Subject"] = SUBJECT
+    interface.run_conversion(nwbfile_path=tmp_path / "a.nwb", metadata=metadata)
+    assert units_of(tmp_path / "a.nwb") == list(range(6))
+
+
 def test_an_existing_file_is_replaced_only_when_asked(phy: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.nwb"
     interface = PhyInterface(phy)
