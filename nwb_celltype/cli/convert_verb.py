@@ -65,6 +65,7 @@ _HELP = """Make an NWB file of a lab's folder.
 nwb-celltype convert template KIND PATH -o metadata.yaml     then fill it in
 nwb-celltype convert KIND PATH -m metadata.yaml --dry-run    what would be written, and what not
 nwb-celltype convert KIND PATH -m metadata.yaml -o FILE|FOLDER
+nwb-celltype convert KIND 'PATTERN' -m lab.yaml -o FOLDER    every session that matches; again: what is left
 """
 
 
@@ -77,6 +78,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a kind its arguments and options; they are the same for all."""
     decorators = (
         click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option("--many", is_flag=True, help="Each PATH is a session of its own, as with a quoted pattern."),
         click.option("--recording", metavar="ID", help="One recording of a source that holds several (c4)."),
         click.option(
             "--metadata", "-m", type=click.Path(path_type=Path), multiple=True,
@@ -115,6 +117,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
 def _run(
     kind: str,
     paths: tuple[Path, ...],
+    many: bool,
     recording: str | None,
     metadata: tuple[Path, ...],
     out: Path | None,
@@ -138,28 +141,29 @@ def _run(
     from nwb_celltype.errors import InputError
 
     progress = Progress(quiet=quiet)
+    options: dict[str, Any] = {
+        "recording": recording,
+        "metadata": list(metadata) or None,
+        "out": out,
+        "raw": raw,
+        "stub_s": stub_s,
+        "n_channels": n_channels,
+        "max_spikes": max_spikes,
+        "seed": seed,
+        "overwrite": overwrite,
+        "dry_run": dry_run,
+        "labels_are": labels_are,
+        "by": by,
+        "taxonomy": taxonomy,
+        "inspect": not no_inspect,
+        "on_phase": progress.phase,
+        "progress": progress,
+    }
+    if _is_series(kind, paths, recording, many=many):
+        _run_series(kind, paths, labels, options, many=many, as_json=as_json)
+        return
     progress.phase(f"read {paths[0]}")
-    result = convert(
-        kind,
-        list(paths),
-        recording=recording,
-        metadata=list(metadata) or None,
-        out=out,
-        raw=raw,
-        stub_s=stub_s,
-        n_channels=n_channels,
-        max_spikes=max_spikes,
-        seed=seed,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        labels=labels,
-        labels_are=labels_are,
-        by=by,
-        taxonomy=taxonomy,
-        inspect=not no_inspect,
-        on_phase=progress.phase,
-        progress=progress,
-    )
+    result = convert(kind, list(paths), labels=labels, **options)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
     else:
@@ -175,6 +179,45 @@ def _run(
             sys.exit(InputError.exit_code)
         message = "The metadata are not complete yet; nothing was written."
         raise InputError(message)
+
+
+def _is_series(kind: str, paths: tuple[Path, ...], recording: str | None, *, many: bool) -> bool:
+    """Whether more than one session is meant: by --many, by a pattern, or by a database of several recordings."""
+    from nwb_celltype.converters.series.sources import is_pattern, recordings_of
+
+    if many or any(is_pattern(path) for path in paths):
+        return True
+    return len(paths) == 1 and recording is None and recordings_of(kind, paths[0]) > 1
+
+
+def _run_series(
+    kind: str, paths: tuple[Path, ...], labels: Path | None, options: dict[str, Any], *, many: bool, as_json: bool
+) -> None:
+    """Convert many sessions; a PATH that is none of them is the name of each session's sorting."""
+    from nwb_celltype.converters.series import convert_many
+    from nwb_celltype.converters.series.sources import is_pattern
+    from nwb_celltype.errors import UsageError
+
+    sessions = [path for path in paths if is_pattern(path) or (many and "{name}" not in str(path))] or list(paths)
+    others = [str(path) for path in paths if path not in sessions]
+    if len(others) > 1:
+        message = (
+            f"Sessions are given by a pattern, so one more PATH at most can name each one's sorting, not {others}."
+        )
+        raise UsageError(message)
+    options["out"] = options["out"] or Path()
+    report = convert_many(
+        kind,
+        sessions,
+        labels=None if labels is None else str(labels),
+        sorting=others[0] if others else None,
+        on_session=options["progress"].phase,
+        **options,
+    )
+    click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False) if as_json else str(report))
+    if not (as_json or options["dry_run"]):
+        click.echo(f"Report: {report.folder / 'conversion_report.tsv'}")
+    sys.exit(report.exit_code)
 
 
 def _add(kind: str, short_text: str, text: str) -> None:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
         SpikeInterfaceInterface,
     )
     from nwb_celltype.converters.metadata import template
+    from nwb_celltype.converters.series import BatchReport, convert_many
 
 _HOME = {
+    "BatchReport": "series",
     "C4Interface": "kinds",
     "CellExplorerInterface": "kinds",
     "Conversion": "conversion",
@@ -39,11 +41,13 @@ _HOME = {
     "SpikeGLXInterface": "kinds",
     "SpikeInterfaceInterface": "kinds",
     "convert": "conversion",
+    "convert_many": "series",
     "template": "metadata",
 }
 
 __all__ = [
     "KINDS",
+    "BatchReport",
     "C4Interface",
     "CellExplorerInterface",
     "Conversion",
@@ -55,6 +59,7 @@ __all__ = [
     "SpikeGLXInterface",
     "SpikeInterfaceInterface",
     "convert",
+    "convert_many",
     "template",
 ]
 

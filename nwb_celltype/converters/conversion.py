@@ -83,7 +83,7 @@ def convert(
     ----------
     kind : str
         A key of `nwb_celltype.converters.KINDS`: ``phy``, ``spikeglx``, ``plexon``, ...
-    paths : path, object, or sequence of paths
+    paths : path, object, sequence of paths, or SessionInterface
         The session; then sorting folders, where they do not lie beside it.
     recording : str, optional
         One recording of a source that holds several (kind ``c4``).
@@ -148,7 +148,7 @@ def convert(
         if not dry_run:
             raise
         checked, problems = check_sections(given, source, strict=False), str(error)
-    target = _target(out, checked)
+    target = target_of(out, checked)
     session = prepared(source, checked, options)
     plan = plan_of(session, checked, options, str(target), problems)
     _require_content(session, source=str(paths), raw=raw)
@@ -209,7 +209,7 @@ def _given(metadata: Metadata) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, Mapping) else read_metadata(metadata)
 
 
-def _target(out: str | Path | None, metadata: SessionMetadata) -> Path:
+def target_of(out: str | Path | None, metadata: SessionMetadata) -> Path:
     """Where the file goes: a name that ends in .nwb is the file, everything else a folder."""
     place = Path("." if out is None else out).expanduser()
     if place.suffix == ".nwb" and not place.is_dir():

@@ -335,8 +335,8 @@ def interface_for(kind: str, paths: Any, *, recording: str | None = None) -> Ses
     ----------
     kind : str
         A key of `KINDS`.
-    paths : path, object, or sequence of paths
-        First the session, then sorting folders where the kind takes them.
+    paths : path, object, sequence of paths, or SessionInterface
+        First the session, then sorting folders where the kind takes them; an interface is taken as it is.
     recording : str, optional
         One recording of a source that holds several, where the kind has such.
 
@@ -348,6 +348,8 @@ def interface_for(kind: str, paths: Any, *, recording: str | None = None) -> Ses
     if kind not in KINDS:
         message = f"There is no kind {kind!r}; choose one of {', '.join(KINDS)}."
         raise UsageError(message)
+    if isinstance(paths, SessionInterface):
+        return paths
     given = list(paths) if isinstance(paths, list | tuple) else [paths]
     interface = KINDS[kind]
     if not given:
