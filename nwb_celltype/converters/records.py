@@ -182,6 +182,8 @@ class Templates:
         Standard deviation over spikes, where they are means of stored snippets.
     n_spikes_used : (n,) int64 array or None
         Snippets that were averaged.
+    keeps_all : bool
+        Whether every channel on which a unit was stored is written, however many; else the nearest ones.
     """
 
     waveforms: NDArray[np.floating[Any]]
@@ -191,6 +193,7 @@ class Templates:
     sampling_rate_hz: float | None = None
     sd: NDArray[np.floating[Any]] | None = None
     n_spikes_used: Integer | None = None
+    keeps_all: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,6 @@ Integer = NDArray[np.int64]
 Float = NDArray[np.float64]
 
 # Channels around the sorter's peak among which the first look searches, spikes of that look, and its window.
-_MOST_STORED_CHANNELS = 64
 _N_HINT_CHANNELS = 96
 _N_FIRST_SPIKES = 60
 _FIRST_LOOK_MS = (0.5, 1.0)
@@ -153,7 +152,7 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
     sorting : Sorting
     probe : Probe
     n_channels : int
-        As in `mean_waveforms`; templates that were stored on some channels only, those of each unit, keep all of these.
+        As in `mean_waveforms`; not for templates that keep all of their channels.
 
     Returns
     -------
@@ -191,7 +190,7 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
         raise InputError(message)
     usable = usable_channels(probe)
     stored = np.isfinite(templates.waveforms).all(axis=1)
-    n_channels = min(_n_template_channels(stored, n_channels), len(usable))
+    n_channels = min(int(stored.sum(axis=1).max(initial=1)) if templates.keeps_all else n_channels, len(usable))
     table = _Table.empty(len(sorting), n_window, n_channels)
     sd = None if templates.sd is None else np.full_like(table.mean, np.nan)
     hints = _hints(sorting, probe)
@@ -222,14 +221,6 @@ def template_waveforms(sorting: Sorting, probe: Probe, *, n_channels: int = 16) 
         source=tuple(table.source),
         n_spikes_used=counts,
     )
-
-
-def _n_template_channels(stored: NDArray[np.bool_], n_channels: int) -> int:
-    """Channels to keep: all that any unit has, where templates were stored on some channels only."""
-    counts = stored.sum(axis=1)
-    largest = int(counts.max(initial=0))
-    is_sparse = bool(np.any(counts[counts > 0] < stored.shape[1]))
-    return largest if is_sparse and largest <= _MOST_STORED_CHANNELS else n_channels
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ def join_waveforms(
     notes = [note]
     if n_cut:
         notes.append(f"The mean waveforms of {n_cut} neurons were cut to {length} samples, which most have.")
-    return Templates(joined, n_before, "microvolts", tuple(source)), tuple(left_out), tuple(notes)
+    return Templates(joined, n_before, "microvolts", tuple(source), keeps_all=True), tuple(left_out), tuple(notes)
 
 
 def peak_rows(neurons: Sequence[Neuron], electrodes: Electrodes) -> Integer:

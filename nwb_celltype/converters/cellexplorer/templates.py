@@ -54,6 +54,7 @@ def templates_of(stored: StoredMeans, n_channels: int, notes: list[str]) -> Temp
         source=tuple(stored.source if mean is not None else "" for mean in fitting),
         sampling_rate_hz=rate,
         sd=_sd(fitting, stored.peaks, waveforms.shape, before),
+        keeps_all=True,
     )
 
 

@@ -208,6 +208,7 @@ def _templates(
         sampling_rate_hz=form[2],
         sd=sd,
         n_spikes_used=np.array([0 if mean is None else mean.n_spikes for mean in kept], dtype=np.int64),
+        keeps_all=True,
     )
 
 

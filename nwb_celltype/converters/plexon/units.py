@@ -213,5 +213,6 @@ def _templates(
         sampling_rate_hz=rate,
         sd=sd.astype(np.float32),
         n_spikes_used=n_used,
+        keeps_all=True,
     )
     return templates, tuple(notes)
