@@ -147,6 +147,13 @@ def traces(path: Path) -> Any:
         return data.shape[1], [data[:40_000], data[-80_000:-40_000] if len(data) % 250 == 0 else data[40_000:80_000]]
 
 
+def volts(path: Path) -> float:
+    """Volts of one count of the traces."""
+    with h5py.File(path, "r") as file:
+        (series,) = (s for s in file["acquisition"].values() if s.attrs["neurodata_type"] == "ElectricalSeries")
+        return float(series["data"].attrs["conversion"])
+
+
 def compare(tasks: list[Task]) -> list[str]:
     """Say whether the files hold the same, and stop where they do not."""
     said, names = [], names_of_theirs(Path(tasks[0].source))
@@ -175,6 +182,11 @@ def compare(tasks: list[Task]) -> list[str]:
                 message = f"{content}: the files do not hold the same traces."
                 raise SystemExit(message)
             said.append(f"{content}: {n} channels of traces, the same counts")
+            true = 5.0 / (0.5 * 2**16 * 1000)  # by the header: 5000 mV, 16 bits, gains 1 and 1000
+            said.append(
+                f"volts of one count: {true:.6g} by the header, {volts(mine):.6g} in the file of this toolkit, "
+                f"{volts(other):.6g} in NeuroConv's ({true / volts(other):.1f} times too small)"
+            )
     return said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ from nwb_celltype.evidence.optotag import is_ascending
 Float = NDArray[np.float64]
 
 _PEAK_BIN_MS = 2.0
+
+
+_NEAR_BY_CHANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class PauseRule:
     max_after_ratio : float
         Largest rate in the pause relative to before, and relative to the usual rate.
     min_near_ratio : float
-        Least rate in `near_ms` relative to the usual rate.
+        Least rate in `near_ms` relative to the usual rate; fewer spikes count against a pair only where chance gives so
+        few in less than one case in fifty.
     max_peak_ratio : float
         Largest rate in any 2 ms of `before_ms`, relative to the usual rate, beyond what chance gives; above it the
         second unit leads the first at a fixed interval, as parts of split bursts do.
@@ -220,6 +225,12 @@ def _p_value(after: int, before: int, expected: float, dispersion: float, rule: 
     return max(against_usual, against_before)
 
 
+def _poisson_at_most(count: int, expected: float) -> float:
+    """Chance of no more than `count` where `expected` are expected."""
+    terms = [-expected + k * math.log(expected) - math.lgamma(k + 1) for k in range(count + 1)]
+    return math.fsum(math.exp(term) for term in terms)
+
+
 def _problem(found: PauseStatistics, rule: PauseRule) -> str:
     if found.rate_after_hz > rule.max_after_ratio * found.rate_local_hz:
         return "there are not fewer spikes after than usual"
@@ -228,6 +239,7 @@ def _problem(found: PauseStatistics, rule: PauseRule) -> str:
     expected = found.rate_local_hz * _seconds(rule.near_ms) * found.n_complex_spikes
     if expected < rule.min_near_expected:
         return "too few spikes to tell a pause from the refractory period of a split unit"
-    if found.near_ratio < rule.min_near_ratio:
+    seen = round(found.near_ratio * expected)
+    if found.near_ratio < rule.min_near_ratio and _poisson_at_most(seen, expected) < _NEAR_BY_CHANCE:
         return "the second unit is silent right before the first too: two parts of one unit look so"
     return ""

@@ -277,9 +277,11 @@ def test_pynapple_reads_it(file: Read, session: SimulatedSession) -> None:
     nap = pytest.importorskip("pynapple")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own remarks on columns that it does not know
-        group = nap.load_file(str(file.path))["units"]
+        opened = nap.load_file(str(file.path))
+        group = opened["units"]
     for row, cluster in enumerate(session.clusters.ids.tolist()):
         np.testing.assert_allclose(group[cluster].t, session.spike_times_s(row), rtol=0, atol=1e-9)
+    opened.close()  # left to the garbage collector, it can close the file amid another read
 
 
 def test_neuroconv_reads_it(file: Read, tmp_path: Path) -> None:

@@ -139,7 +139,14 @@ def check_regions(
     layers = top.block("Layers")
     for name in layers:
         if name in layers and _is_probe(layers, name, probes):
-            rules = _Rules(layers, name, probes[name] if probes else None, whole.get(name), mouse=mouse).check()
+            rules = _Rules(
+                layers,
+                name,
+                probes[name] if probes else None,
+                whole.get(name),
+                mouse=mouse,
+                is_placed=name in geometries,
+            ).check()
             regions[name] = regions.get(name, ()) + rules
     _note_unknown(regions, probes, top.problems)
     return {name: rules for name, rules in regions.items() if rules}, gains, geometries
@@ -218,7 +225,17 @@ def _rows(rule: RegionRule, probe: Probe) -> NDArray[np.bool_]:
 class _Rules:
     """The list of rules of one probe while it is checked."""
 
-    def __init__(self, layers: Block, name: str, probe: Probe | None, whole: Location | None, *, mouse: bool) -> None:
+    def __init__(
+        self,
+        layers: Block,
+        name: str,
+        probe: Probe | None,
+        whole: Location | None,
+        *,
+        mouse: bool,
+        is_placed: bool = False,
+    ) -> None:
+        self.is_placed = is_placed  # by the metadata, so that the probe's own positions say nothing
         self.layers, self.name, self.probe, self.mouse = layers, name, probe, mouse
         self.whole = whole
         self.path = layers.path_of(name)
@@ -293,7 +310,7 @@ class _Rules:
             block.wrong("depth_um", wanted, "depth_um: [960, 1300]")
             return []
         rule = replace(rule, from_um=depths[0], to_um=depths[1])
-        if self.probe is not None and not _rows(rule, self.probe).any():
+        if self.probe is not None and not self.is_placed and not _rows(rule, self.probe).any():
             block.problems.note(f"{block.path}.depth_um: no channel of {self.name} lies in this range.")
         return [rule]
 
