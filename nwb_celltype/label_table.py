@@ -41,7 +41,7 @@ class LabelRow:
     evidence: Mapping[str, Any]
 
 
-def read_label_table(path: str | Path) -> list[LabelRow]:
+def read_label_table(path: str | Path, *, unit_names: Mapping[str, int] | None = None) -> list[LabelRow]:
     """Read a table of labels.
 
     Parameters
@@ -52,6 +52,8 @@ def read_label_table(path: str | Path) -> list[LabelRow]:
         ``label``). Used if there: ``confidence``, ``note``, ``annotator``, ``cell_id``, ``split``, and for evidence
         ``evidence_kind``, ``latency_ms``, ``jitter_ms``, ``reliability``, ``salt_p``, ``waveform_correlation``,
         ``blocker``, ``n_pulses``.
+    unit_names : mapping of str to int, optional
+        Ids by name, for tables that name units as the laboratory does (``SPK09a``).
 
     Returns
     -------
@@ -89,18 +91,21 @@ def read_label_table(path: str | Path) -> list[LabelRow]:
             message = f"{path} has no column `{needed}`; its header holds {found}."
             raise InputError(message)
     rows = []
-    seen: dict[int, int] = {}
+    seen: dict[tuple[int, str], int] = {}
     for line, raw in lines:
         if not any(isinstance(value, str) and value.strip() for value in raw.values()):
             continue  # spreadsheets end with lines of bare delimiters
         if None in raw:
             message = f"{path}, line {line} has more cells than the header; quote texts that hold {delimiter!r}."
             raise InputError(message)
-        row = _parse(path, line, raw, columns, header, decimal="," if delimiter == ";" else ".")
-        if row.unit_id in seen:
-            message = f"{path}, lines {seen[row.unit_id]} and {row.line}: unit {row.unit_id} is labelled twice."
+        row = _parse(
+            path, line, raw, columns, header, decimal="," if delimiter == ";" else ".", unit_names=unit_names or {}
+        )
+        once = row.unit_id, row.annotator
+        if once in seen:
+            message = f"{path}, lines {seen[once]} and {row.line}: unit {row.unit_id} is labelled twice."
             raise InputError(message)
-        seen[row.unit_id] = row.line
+        seen[once] = row.line
         rows.append(row)
     if not rows:
         message = f"{path} holds no rows below its header."
@@ -115,6 +120,7 @@ def _parse(
     columns: Mapping[str, str | None],
     header: Mapping[str, str],
     decimal: str,
+    unit_names: Mapping[str, int],
 ) -> LabelRow:
     def text(key: str) -> str:
         name = columns.get(key) or header.get(key)
@@ -143,7 +149,7 @@ def _parse(
             return None
         return int(text(key)) if re.fullmatch(r"[+-]?\d+", text(key)) else int(value)
 
-    unit = whole("unit_id")
+    unit = unit_names[text("unit_id")] if text("unit_id") in unit_names else whole("unit_id")
     if unit is None:
         message = f"{path}, line {line}: `unit_id` is empty, a whole number is needed."
         raise InputError(message)

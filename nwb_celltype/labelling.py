@@ -67,6 +67,11 @@ def annotate_from_table(
         message = f"{len(missing)} units of the table are not in {units.session.path or 'the units'}: {shown}."
         raise InputError(message)
     who = (by or "").strip() or _only_annotator(rows)
+    first: dict[int, int] = {}
+    for row in rows:
+        if first.setdefault(row.unit_id, row.line) != row.line:
+            message = f"Lines {first[row.unit_id]} and {row.line} of the table: unit {row.unit_id} is labelled twice."
+            raise InputError(message)
     classes, answers = _classes([row.cell_type for row in rows], taxonomy)
     abstained = np.array([a is None for a in answers], dtype=bool)
     has_confidence = any(row.confidence is not None for row in rows)

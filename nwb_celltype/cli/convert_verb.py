@@ -21,7 +21,7 @@ _KINDS = {
     ),
     "plexon": (
         "Plexon file.",
-        "A Plexon file (.plx, .pl2), with a Kilosort folder or a sorter's pickle named after it.",
+        "A Plexon file (.plx, .pl2); a Kilosort folder or a sorter's pickle may be given as a second path.",
     ),
     "neuroexplorer": ("NeuroExplorer file.", "A NeuroExplorer file (.nex, .nex5)."),
     "cellexplorer": ("CellExplorer session.", "Cell metrics of CellExplorer (.mat), with what lies beside them."),

@@ -17,6 +17,7 @@ from nwb_celltype.converters.records import SourceSession
 from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.labelling import TaxonomyName
 from nwb_celltype.nwb_io.safe_write import OnPhase, create_safely
+from nwb_celltype.quality import species_of
 
 _FILE_SUFFIXES = frozenset(
     {".h5", ".hdf5", ".hdf", ".zarr", ".mat", ".npy", ".npz", ".bin", ".dat", ".json", ".yaml", ".yml", ".csv", ".tsv"}
@@ -138,9 +139,9 @@ def convert(
     'sub-m1_ses-1_ecephys.nwb'
     """
     options = Options(raw=raw, stub_s=stub_s, n_channels=n_channels, max_spikes=max_spikes, seed=seed)
-    own_labels = read_own_labels(labels, by, taxonomy, labels_are)
     given = _given(metadata)
     source = _source(kind, paths, recording)
+    own_labels = read_own_labels(labels, by, taxonomy, labels_are, source)
     given = with_citation(given, source)
     try:
         checked, problems = check_metadata(given, source), ""
@@ -149,6 +150,7 @@ def convert(
             raise
         checked, problems = check_sections(given, source, strict=False), str(error)
     target = target_of(out, checked)
+    _require_same_species(checked, source)
     session = prepared(source, checked, options)
     plan = plan_of(session, checked, options, str(target), problems)
     _require_content(session, source=str(paths), raw=raw)
@@ -188,13 +190,26 @@ def _source(kind: str, paths: Any, recording: str | None) -> SourceSession:
 
 def with_citation(given: Mapping[str, Any], source: SourceSession) -> Mapping[str, Any]:
     """Metadata with what the source wants to be cited for and its licence, where the user does not say so already."""
-    known = {key: source.facts.get(f"NWBFile.{key}") for key in ("related_publications", "notes")}
+    keys = ("session_id", "session_description", "lab", "related_publications", "notes")
+    known = {key: source.facts.get(f"NWBFile.{key}") for key in keys}
     if source.kind != "c4" or not any(known.values()):
         return given
     session = given.get("NWBFile")
     if session is not None and not isinstance(session, Mapping):
         return given
     return {**given, "NWBFile": {**{key: text for key, text in known.items() if text}, **(session or {})}}
+
+
+def _require_same_species(metadata: SessionMetadata, source: SourceSession) -> None:
+    """Refuse metadata of another species than the source states: they belong to another session."""
+    stated, said = (
+        species_of(source.facts.get("Subject.species", "")),
+        species_of(str(metadata.subject.get("species", ""))),
+    )
+    if stated and said and stated != said:
+        shown = ", ".join(str(path) for path in source.paths)
+        message = f"{shown} is of a {stated}, but Subject.species says {said}; give the metadata of this session."
+        raise InputError(message)
 
 
 def largest_size(session: SourceSession) -> int:

@@ -103,9 +103,8 @@ def _annotations(
         pairs = cs_ss_pairs(units, groups=probes_of(session))
         if pairs:
             rules.append(purkinje_cells(units, pairs))
-    if labels is not None:
-        own = labels.run(units)
-        for rule in rules if labels.source_type == "ground_truth" else ():
+    for own in labels.runs(units) if labels is not None else ():
+        for rule in rules if own.method.source_type == "ground_truth" else ():
             own = join_evidence(own, rule)
         found.append(own)
     return [*found, *rules]

@@ -206,10 +206,16 @@ class PlexonInterface(SessionInterface):
         if recording.traces is None:
             message = f"{self._path} holds no traces, so the samples that {beside} counts cannot be placed in time."
             raise InputError(message)
-        rate = recording.traces.sampling_rate_hz
-        return read_session(
-            self._path, sorting=read_sorting(beside, sampling_rate_hz=rate, n_channels=len(recording.probe))
-        )
+        rate, n_samples = recording.traces.sampling_rate_hz, recording.traces.n_samples
+        sorting = read_sorting(beside, sampling_rate_hz=rate, n_channels=len(recording.probe))
+        last = int(sorting.spike_samples.max(initial=0))
+        if last >= n_samples:
+            message = (
+                f"{beside} counts up to sample {last:,}, but the traces of {self._path} have {n_samples:,}: it is the "
+                "sorting of another recording, or of a longer one. Name the pickle of this file."
+            )
+            raise InputError(message)
+        return read_session(self._path, sorting=sorting)
 
 
 class _FileInterface(SessionInterface):

@@ -143,6 +143,34 @@ def test_labels_of_an_expert_are_an_experts_and_no_ground_truth(folder: Path, tm
     assert not [each for each in nct.read_runs(result.file) if each.method.source_type == "ground_truth"]
 
 
+def test_two_annotators_have_a_run_each(folder: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("unit,label,annotator\n1,PkC_ss,DH\n2,PkC_cs,DH\n1,MLI,SL\n")
+    result = quick(folder, out=tmp_path / "a.nwb", labels=labels, labels_are="expert")
+    found = {run.method.who: run for run in nct.read_runs(result.file) if run.method.source_type == "expert"}
+    assert found["DH"].labels_for([1, 2]) == ["PkC_ss", "PkC_cs"]
+    assert found["SL"].labels_for([1]) == ["MLI"]
+
+
+def test_units_can_be_named_as_the_source_names_them(tmp_path: Path) -> None:
+    from spikeinterface.core import NumpySorting
+
+    trains = {"SPK09a": np.arange(100, 90_000, 700), "SPK09b": np.arange(300, 90_000, 900)}
+    labels = tmp_path / "labels.csv"
+    labels.write_text("unit,label,annotator\nSPK09b,GoC,DH\n")
+    metadata = {key: METADATA[key] for key in ("NWBFile", "Subject")}
+    sorting = NumpySorting.from_unit_dict([trains], 30_000.0)
+    result = convert(
+        "spikeinterface", sorting, metadata=metadata, out=tmp_path / "a.nwb", labels=labels, labels_are="expert",
+        inspect=False,
+    )  # fmt: skip
+    (run,) = nct.read_runs(result.file)
+    assert (run.unit_ids.tolist(), run.cell_type.tolist()) == ([1], ["GoC"])
+    labels.write_text("unit,label,annotator\nSPK10a,GoC,DH\n")
+    with pytest.raises(InputError, match="SPK10a"):
+        convert("spikeinterface", sorting, metadata=metadata, labels=labels, dry_run=True)
+
+
 def test_places_that_the_user_states_are_those_of_the_electrodes(folder: Path, tmp_path: Path) -> None:
     places = [[16.0 * (k % 2), 40.0 * k] for k in range(12)]
     probe = {**METADATA["Ecephys"]["probe"], "geometry": places}
