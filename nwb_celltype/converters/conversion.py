@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,8 +150,8 @@ def convert(
             raise
         checked, problems = check_sections(given, source, strict=False), str(error)
     target = target_of(out, checked)
-    _require_same_species(checked, source)
     session = prepared(source, checked, options)
+    session = replace(session, notes=(*session.notes, *_species_notes(checked, source)))
     plan = plan_of(session, checked, options, str(target), problems)
     _require_content(session, source=str(paths), raw=raw)
     if own_labels is not None:
@@ -200,16 +200,15 @@ def with_citation(given: Mapping[str, Any], source: SourceSession) -> Mapping[st
     return {**given, "NWBFile": {**{key: text for key, text in known.items() if text}, **(session or {})}}
 
 
-def _require_same_species(metadata: SessionMetadata, source: SourceSession) -> None:
-    """Refuse metadata of another species than the source states: they belong to another session."""
-    stated, said = (
-        species_of(source.facts.get("Subject.species", "")),
-        species_of(str(metadata.subject.get("species", ""))),
+def _species_notes(metadata: SessionMetadata, source: SourceSession) -> tuple[str, ...]:
+    """Say where the metadata name another species than the source: they may belong to another session."""
+    stated = species_of(source.facts.get("Subject.species", ""))
+    said = species_of(str(metadata.subject.get("species", "")))
+    if not stated or not said or stated == said:
+        return ()
+    return (
+        f"Subject.species: the source says {stated}, the metadata say {said}; are they the metadata of this session?",
     )
-    if stated and said and stated != said:
-        shown = ", ".join(str(path) for path in source.paths)
-        message = f"{shown} is of a {stated}, but Subject.species says {said}; give the metadata of this session."
-        raise InputError(message)
 
 
 def largest_size(session: SourceSession) -> int:
