@@ -257,7 +257,7 @@ def test_limits_are_those_of_the_rules() -> None:
     assert f"units of {pause.cs_rate_hz[0]:g} to {pause.cs_rate_hz[1]:g} spikes/s" in PAGE
     assert f"at least {pause.min_ss_rate_hz:g} spikes/s" in PAGE
     assert f"from {pause.after_ms[0]:g} to {pause.after_ms[1]:g} ms after" in PAGE
-    for name in ("max_after_ratio", "min_near_ratio", "max_false_rate"):
+    for name in ("max_after_ratio", "min_near_ratio", "max_near_chance", "max_false_rate"):
         assert f"`{name}` {getattr(pause, name):g}" in PAGE
 
 

@@ -151,7 +151,7 @@ def convert(
         checked, problems = check_sections(given, source, strict=False), str(error)
     target = target_of(out, checked)
     session = prepared(source, checked, options)
-    session = replace(session, notes=(*session.notes, *_species_notes(checked, source)))
+    session = replace(session, notes=(*session.notes, *species_notes(checked, source)))
     plan = plan_of(session, checked, options, str(target), problems)
     _require_content(session, source=str(paths), raw=raw)
     if own_labels is not None:
@@ -200,7 +200,7 @@ def with_citation(given: Mapping[str, Any], source: SourceSession) -> Mapping[st
     return {**given, "NWBFile": {**{key: text for key, text in known.items() if text}, **(session or {})}}
 
 
-def _species_notes(metadata: SessionMetadata, source: SourceSession) -> tuple[str, ...]:
+def species_notes(metadata: SessionMetadata, source: SourceSession) -> tuple[str, ...]:
     """Say where the metadata name another species than the source: they may belong to another session."""
     stated = species_of(source.facts.get("Subject.species", ""))
     said = species_of(str(metadata.subject.get("species", "")))

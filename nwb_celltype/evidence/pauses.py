@@ -17,9 +17,6 @@ Float = NDArray[np.float64]
 _PEAK_BIN_MS = 2.0
 
 
-_NEAR_BY_CHANCE = 0.02
-
-
 @dataclass(frozen=True)
 class PauseRule:
     """Limits for a pair of complex-spike and simple-spike units; rates in spikes/s, times in ms.
@@ -46,8 +43,9 @@ class PauseRule:
     max_after_ratio : float
         Largest rate in the pause relative to before, and relative to the usual rate.
     min_near_ratio : float
-        Least rate in `near_ms` relative to the usual rate; fewer spikes count against a pair only where chance gives so
-        few in less than one case in fifty.
+        Least rate in `near_ms` relative to the usual rate.
+    max_near_chance : float
+        A lower rate counts against a pair only where chance gives so few spikes less often than this.
     max_peak_ratio : float
         Largest rate in any 2 ms of `before_ms`, relative to the usual rate, beyond what chance gives; above it the
         second unit leads the first at a fixed interval, as parts of split bursts do.
@@ -66,6 +64,7 @@ class PauseRule:
     near_ms: tuple[float, float] = (-4.0, -1.0)
     max_after_ratio: float = 0.5
     min_near_ratio: float = 0.35
+    max_near_chance: float = 0.02
     max_peak_ratio: float = 3.0
     min_near_expected: float = 5.0
     min_complex_spikes: int = 20
@@ -240,6 +239,6 @@ def _problem(found: PauseStatistics, rule: PauseRule) -> str:
     if expected < rule.min_near_expected:
         return "too few spikes to tell a pause from the refractory period of a split unit"
     seen = round(found.near_ratio * expected)
-    if found.near_ratio < rule.min_near_ratio and _poisson_at_most(seen, expected) < _NEAR_BY_CHANCE:
+    if found.near_ratio < rule.min_near_ratio and _poisson_at_most(seen, expected) < rule.max_near_chance:
         return "the second unit is silent right before the first too: two parts of one unit look so"
     return ""

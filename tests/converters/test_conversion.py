@@ -16,6 +16,9 @@ from click.testing import CliRunner
 import nwb_celltype as nct
 from nwb_celltype.cli import group
 from nwb_celltype.converters import convert, template
+from nwb_celltype.converters.conversion import species_notes
+from nwb_celltype.converters.metadata import check_metadata
+from nwb_celltype.converters.records import SourceSession
 from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.nwb_io import safe_write
 
@@ -169,6 +172,14 @@ def test_units_can_be_named_as_the_source_names_them(tmp_path: Path) -> None:
     labels.write_text("unit,label,annotator\nSPK10a,GoC,DH\n")
     with pytest.raises(InputError, match="SPK10a"):
         convert("spikeinterface", sorting, metadata=metadata, labels=labels, dry_run=True)
+
+
+def test_another_species_than_the_sources_is_noted() -> None:
+    session = SourceSession("phy", (Path("a"),), (), facts={"Subject.species": "Mus musculus"})
+    said = {"NWBFile": METADATA["NWBFile"], "Subject": {**METADATA["Subject"], "species": "rhesus macaque"}}
+    (note,) = species_notes(check_metadata(said), session)
+    assert "the source says mouse, the metadata say macaque" in note
+    assert species_notes(check_metadata({key: METADATA[key] for key in ("NWBFile", "Subject")}), session) == ()
 
 
 def test_places_that_the_user_states_are_those_of_the_electrodes(folder: Path, tmp_path: Path) -> None:

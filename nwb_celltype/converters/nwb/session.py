@@ -25,7 +25,6 @@ def add_session(
     waveforms: Sequence[UnitWaveforms | None],
     *,
     raw: bool = False,
-    stub_s: float | None = None,
 ) -> None:
     """Add probes, units, events, stimuli, clock alignment and, if asked for, traces.
 
@@ -42,8 +41,6 @@ def add_session(
         One for each recording of the session.
     raw : bool
         Also the traces.
-    stub_s : float, optional
-        Only the first seconds.
 
     Raises
     ------
@@ -61,10 +58,6 @@ def add_session(
     if len(waveforms) != len(session.recordings):
         message = f"{len(session.recordings)} recordings need as many sets of waveforms, not {len(waveforms)}."
         raise UsageError(message)
-    if stub_s is not None:
-        from nwb_celltype.converters.views import first_seconds
-
-        session = first_seconds(session, stub_s)
     probes = write_probes(nwbfile, session.recordings, metadata) if session.recordings else ()
     written, silent = write_events(nwbfile, session.pulses, metadata.events)
     unmarked = write_marks(nwbfile, session.marks, metadata.events)

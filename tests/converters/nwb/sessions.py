@@ -281,13 +281,10 @@ def write(
     given: tuple[UnitWaveforms | None, ...] | None = None,
     unit: str = "microvolts",
     raw: bool = False,
-    stub_s: float | None = None,
 ) -> Path:
     """Write a session as the converters do."""
     meta = meta or metadata()
     nwbfile = new_nwbfile(meta, source)
-    add_session(
-        nwbfile, source, meta, all_waveforms(source, unit=unit) if given is None else given, raw=raw, stub_s=stub_s
-    )
+    add_session(nwbfile, source, meta, all_waveforms(source, unit=unit) if given is None else given, raw=raw)
     write_nwbfile(nwbfile, path)
     return path

@@ -12,6 +12,7 @@ import pytest
 
 from nwb_celltype.converters.nwb import add_session, new_nwbfile, write_nwbfile
 from nwb_celltype.converters.records import Column, SourceSession
+from nwb_celltype.converters.views import first_seconds
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.units import read_units
 
@@ -236,7 +237,7 @@ def test_a_stub_has_the_first_seconds_only(tmp_path: Path) -> None:
     source = sessions.session()
     sorting = source.recordings[0].sorting
     assert sorting is not None
-    path = write(tmp_path / "a.nwb", source, raw=True, stub_s=4.0)
+    path = write(tmp_path / "a.nwb", first_seconds(source, 4.0), raw=True)
     start = sessions.FIRST_SAMPLE / sessions.RATE_HZ
     with read_units(path) as units, h5py.File(path) as file:
         first = sorting.samples_of(0)
