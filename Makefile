@@ -26,7 +26,7 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -q extensions/ndx-cell-type/tests
-	$(BIN)/python -m pytest -q --doctest-modules tests nwb_celltype
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadscope --doctest-modules tests nwb_celltype
 
 # Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench: $(STAMP)

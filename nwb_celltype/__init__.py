@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nwb_celltype import converters, features
     from nwb_celltype.annotation import Annotation, annotate_units
+    from nwb_celltype.batch import annotate_many
     from nwb_celltype.bundles import models
     from nwb_celltype.classifier import load_model
     from nwb_celltype.converters import convert
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
         UsageError,
     )
     from nwb_celltype.evaluation import evaluate
-    from nwb_celltype.nwb_io import annotate, check
+    from nwb_celltype.fetching import fetch
+    from nwb_celltype.finding import find
+    from nwb_celltype.label_frames import load_labels
+    from nwb_celltype.nwb_io import annotate, check, join
+    from nwb_celltype.publishing import publish
     from nwb_celltype.runs import Run, choose_run, published_run, read_runs
     from nwb_celltype.training import train
     from nwb_celltype.units import Session, Units, read_units, units_tables
@@ -45,6 +50,7 @@ _HOME = {
     "Units": "units",
     "UsageError": "errors",
     "annotate": "nwb_io",
+    "annotate_many": "batch",
     "annotate_units": "annotation",
     "check": "nwb_io",
     "choose_run": "runs",
@@ -52,8 +58,13 @@ _HOME = {
     "converters": "",
     "evaluate": "evaluation",
     "features": "",
+    "fetch": "fetching",
+    "find": "finding",
+    "join": "nwb_io",
+    "load_labels": "label_frames",
     "load_model": "classifier",
     "models": "bundles",
+    "publish": "publishing",
     "published_run": "runs",
     "read_runs": "runs",
     "read_units": "units",
@@ -73,6 +84,7 @@ __all__ = [
     "Units",
     "UsageError",
     "annotate",
+    "annotate_many",
     "annotate_units",
     "check",
     "choose_run",
@@ -80,8 +92,13 @@ __all__ = [
     "converters",
     "evaluate",
     "features",
+    "fetch",
+    "find",
+    "join",
+    "load_labels",
     "load_model",
     "models",
+    "publish",
     "published_run",
     "read_runs",
     "read_units",

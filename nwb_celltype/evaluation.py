@@ -20,11 +20,11 @@ from nwb_celltype.calibration import (
 from nwb_celltype.classifier import Model, load_model
 from nwb_celltype.errors import NothingToDoError, UsageError
 from nwb_celltype.features.dataset import Progress
-from nwb_celltype.labels import LabelledUnits, read_labelled
+from nwb_celltype.labels import LabelledUnits
 from nwb_celltype.training import Settings
 from nwb_celltype.training.folds import contiguous_folds, stratified_folds
 from nwb_celltype.training.heldout import hold_out
-from nwb_celltype.training.pool import make_pool
+from nwb_celltype.training.pool import make_pool, read_sources
 
 _N_BOOTSTRAPS = 1000
 
@@ -143,8 +143,9 @@ def evaluate(
     ----------
     model : str, Path or Model
         Name of a shipped model, path of a model folder, or a loaded model.
-    data : path or LabelledUnits, or a sequence of them
-        ``.npz`` or annotated ``.nwb`` files; see `nwb_celltype.labels.read_labelled`.
+    data : path, address or LabelledUnits, or a sequence of them
+        ``.npz``, annotated ``.nwb`` files or detached labels, on this machine or by their addresses; see
+        `nwb_celltype.labels.read_labelled`. Of a folder or a whole dandiset every file that carries labels.
     threshold : float, optional
         Least calibrated top probability of an answer; the model's own by default.
     labels, run : optional
@@ -176,8 +177,7 @@ def evaluate(
     if not 0 <= limit <= 1:
         message = f"The threshold is a probability between 0 and 1, not {threshold}."
         raise UsageError(message)
-    many = [data] if isinstance(data, str | Path | LabelledUnits) else list(data)
-    sources = [one if isinstance(one, LabelledUnits) else read_labelled(one, labels=labels, run=run) for one in many]
+    sources = [one for _, one in read_sources(data, labels=labels, run=run)]
     left_out = {"unlabeled": 0, "unknown_class": 0, "training_rows": 0}
     kept = []
     for one in sources:

@@ -22,6 +22,8 @@ from nwb_celltype.taxonomy import means_no_label
 if TYPE_CHECKING:
     import xarray as xr
 
+    from nwb_celltype.provenance import SourceAsset
+    from nwb_celltype.runs import Run
     from nwb_celltype.units import Units
 
 PARTS = ("waveform", "train")
@@ -31,6 +33,10 @@ _STEPS = 1000
 _NEEDED = ("waveform", "waveform_rate_hz", "cell_type")
 _OPTIONAL = ("isi_counts", "acg_counts", "unit_id", "recording", "subject", "lab", "species")
 _MAX_BYTES = 4 * 1024**3
+
+
+class PredictionsOnlyError(RefusedError):
+    """A file holds no labels but a classifier's, and nobody asked for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +170,9 @@ def read_labelled(
     path : str or Path
         ``.npz`` with ``waveform`` (n, samples), ``waveform_rate_hz``, ``cell_type`` (n,) and, if there are spikes,
         ``isi_counts`` (n, 100) and ``acg_counts`` (n, 201); optionally ``unit_id``, ``recording`` or ``subject``,
-        ``lab`` and ``species``. Or ``.nwb``.
+        ``lab`` and ``species``. Or ``.nwb``, also by its address (``dandi://``, ``DANDI:``, ``https://``, ``s3://``).
+        The units of a detached file are read from the file of the same identifier beside it, else from the address
+        that it states, if they are the ones that were annotated; units that its run does not name are left out.
     labels : str or Path, optional
         For NWB: a table (CSV, TSV), as `nwb_celltype.label_table.read_label_table` reads it. By
         default the labels are those of `run`.
@@ -182,9 +190,12 @@ def read_labelled(
     InputError
         If the file cannot be read, lacks an array, or an array holds what it should not.
     RefusedError
-        If the labels of an NWB file are a classifier's predictions and `run` does not ask for them by name.
+        If the labels of an NWB file are a classifier's predictions and `run` does not ask for them by name; or if
+        detached labels and the units found do not belong together, naming everything that disagrees.
     UsageError
-        If `labels` is given for an ``.npz``.
+        If `labels` is given for an ``.npz``, or an ``.npz`` is not on this machine.
+    NetworkError
+        If a remote file cannot be reached.
 
     Examples
     --------
@@ -193,6 +204,13 @@ def read_labelled(
     >>> int(labelled.is_labelled.sum())  # doctest: +SKIP
     103
     """
+    from nwb_celltype.archive.addresses import is_remote
+
+    if is_remote(path):
+        if str(path).lower().endswith(".npz"):
+            message = f"{path} is not on this machine, and arrays are not read from afar; fetch it first."
+            raise UsageError(message)
+        return _read_nwb(path, labels, run, lab, species)
     path = Path(path)
     if path.suffix.lower() == ".npz":
         if labels is not None or run is not None:
@@ -372,30 +390,61 @@ def _text(value: Any) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def _read_nwb(path: Path, labels: str | Path | None, run: str | None, lab: str, species: str) -> LabelledUnits:
-    from nwb_celltype.units import read_units
+def _read_nwb(path: str | Path, labels: str | Path | None, run: str | None, lab: str, species: str) -> LabelledUnits:
+    from nwb_celltype.provenance import read_source
+    from nwb_celltype.runs import choose_among, runs_in
+    from nwb_celltype.units import open_source, read_units
 
-    with read_units(path) as units:
+    with open_source(path) as file:
+        source = read_source(file)
+        chosen = None if labels is not None else choose_among(runs_in(file, str(path)), path, run)
+    if chosen is not None and run is None and chosen.method.source_type == "classifier":
+        message = (
+            f"{path} holds no labels but those that a classifier predicted (run {chosen.name!r}), which are "
+            "nothing to learn from or to measure by. Give a table of labels, or name the run to use it anyway."
+        )
+        raise PredictionsOnlyError(message)
+    opened = read_units(path) if source is None else _detached_units(path, source, chosen)
+    with opened as units:
         known = units.unit_ids.tolist()
-        if labels is not None:
-            answers = {row.unit_id: row.cell_type for row in read_label_table(labels)}
+        if chosen is not None:
+            cell_type = chosen.labels_for(known)
+        else:
+            answers = {row.unit_id: row.cell_type for row in read_label_table(labels or "")}
             unknown = [i for i in answers if i not in set(known)]
             if unknown:
                 message = f"{labels} labels unit {unknown[0]}, which {path} does not have; do they belong together?"
                 raise InputError(message)
             cell_type = [answers.get(i, "") for i in known]
-        else:
-            from nwb_celltype.runs import choose_run
+        labelled = labelled_from_units(units, cell_type, lab=lab, species=species)
+    return labelled if source is None else replace(labelled, source=str(path))
 
-            chosen = choose_run(path, run)
-            if run is None and chosen.method.source_type == "classifier":
-                message = (
-                    f"{path} holds no labels but those that a classifier predicted (run {chosen.name!r}), which are "
-                    "nothing to learn from or to measure by. Give a table of labels, or name the run to use it anyway."
-                )
-                raise RefusedError(message)
-            cell_type = chosen.labels_for(known)
-        return labelled_from_units(units, cell_type, lab=lab, species=species)
+
+def _detached_units(path: str | Path, source: SourceAsset, run: Run | None) -> Units:
+    """Units that a detached file is about, from the file beside it or else from where it says that they are.
+
+    Raises
+    ------
+    InputError
+        If they are neither beside it nor at an address.
+    RefusedError
+        If what is there are not the units that were annotated.
+    """
+    from nwb_celltype.archive.addresses import is_remote
+    from nwb_celltype.provenance import find_source_beside, open_source_units
+
+    beside = None if is_remote(path) else find_source_beside(Path(path), source)
+    where = beside or source.address
+    if not where:
+        message = (
+            f"{path} holds labels without their units, which are in a file with the identifier {source.identifier!r}. "
+            "That is not in the same folder, and no address is stated; put it there."
+        )
+        raise InputError(message)
+    # What is published does not change, so its spikes need not be fetched once more to be compared.
+    is_pinned = beside is None and source.version not in ("", "draft")
+    units = open_source_units(where, source, [] if run is None else [run], check_data=not is_pinned)
+    return units if run is None else units.select(run.unit_ids.tolist())
 
 
 def _hash_waveform(waveform: NDArray[Any] | None, rate_hz: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import glob
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,12 +103,12 @@ class Run:
 def read_runs(path: str | Path) -> list[Run]:
     """Read every annotation run of an NWB file, oldest first; a file without runs gives an empty list.
 
-    The extension's package is not needed to read them.
+    The extension's package is not needed to read them. Of a remote file only the runs are fetched.
 
     Parameters
     ----------
     path : str or Path
-        An NWB file (HDF5).
+        An NWB file (HDF5), or its address: ``https://``, ``s3://``, ``dandi://`` or ``DANDI:``.
 
     Returns
     -------
@@ -116,6 +118,8 @@ def read_runs(path: str | Path) -> list[Run]:
     ------
     InputError
         If the file cannot be opened, or a run lacks what every run must have.
+    NetworkError
+        If a remote file cannot be reached.
 
     Examples
     --------
@@ -124,14 +128,46 @@ def read_runs(path: str | Path) -> list[Run]:
     >>> dict(zip(run.unit_ids, run.cell_type))  # doctest: +SKIP
     {0: 'PkC_ss', 1: 'unclassified'}
     """
+    from nwb_celltype.archive.addresses import is_remote
+
+    if is_remote(path):
+        from nwb_celltype.units import open_source
+
+        with open_source(path) as file:
+            return runs_in(file, str(path))
     try:
         with h5py.File(path, "r") as file:
-            runs = [_read_run(group, path) for group in _run_groups(file)]
+            return runs_in(file, str(path))
     except FileNotFoundError as error:
         message = f"{path} does not exist; check the path."
         raise InputError(message) from error
     except OSError as error:
         message = f"{path} cannot be read as HDF5: {error}. Check or fetch the file again."
+        raise InputError(message) from error
+
+
+def runs_in(file: h5py.File, name: str) -> list[Run]:
+    """Read every annotation run of an open file, oldest first.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+        What messages call the file.
+
+    Returns
+    -------
+    list of Run
+
+    Raises
+    ------
+    InputError
+        If a run lacks what every run must have.
+    """
+    try:
+        runs = [_read_run(group, name) for group in _run_groups(file)]
+    except (OSError, RuntimeError) as error:
+        message = f"The annotation runs of {name} cannot be read: {error}. Check or fetch the file again."
         raise InputError(message) from error
     return sorted(runs, key=lambda run: (run.created, run.name))
 
@@ -160,7 +196,7 @@ def published_run(runs: Iterable[Run]) -> Run | None:
 
 
 def choose_run(path: str | Path, name: str | None = None) -> Run:
-    """Return the run called `name`, or the published one.
+    """Return the run called `name`, or the published one; `path` may be an address, as for `read_runs`.
 
     Raises
     ------
@@ -169,7 +205,11 @@ def choose_run(path: str | Path, name: str | None = None) -> Run:
     InputError
         If the file holds no runs.
     """
-    runs = read_runs(path)
+    return choose_among(read_runs(path), path, name)
+
+
+def choose_among(runs: Sequence[Run], path: str | Path, name: str | None = None) -> Run:
+    """Return the run called `name`, or the published one, of those that were read from a file; see `choose_run`."""
     chosen = published_run(runs) if name is None else next((run for run in runs if run.name == name), None)
     if chosen is not None:
         return chosen
@@ -178,6 +218,80 @@ def choose_run(path: str | Path, name: str | None = None) -> Run:
         raise InputError(message)
     message = f"{path} has no run {name!r}; it has {', '.join(run.name for run in runs)}."
     raise UsageError(message)
+
+
+def run_files(source: str | Path) -> list[str | Path]:
+    """Files that carry runs, in a folder, a pattern, a dandiset or a part of one; a single file stands for itself.
+
+    Parameters
+    ----------
+    source : str or Path
+        A file or its address; a folder, which is searched with all below it; a pattern such as ``data/**/*.nwb``; or
+        the address of a dandiset, of a folder in it or of a pattern: then the assets with the keyword of labels, or
+        where none has it, those named ``*desc-celltype*``.
+
+    Returns
+    -------
+    list of str or Path
+        By name; addresses name the version.
+
+    Raises
+    ------
+    InputError
+        If nothing there carries runs, or a file cannot be read.
+    NetworkError
+        If an archive cannot be reached.
+
+    Examples
+    --------
+    >>> run_files("DANDI:000409@0.260309.1324/sub-1/sub-1_desc-celltype_ecephys.nwb")
+    ['DANDI:000409@0.260309.1324/sub-1/sub-1_desc-celltype_ecephys.nwb']
+    """
+    from nwb_celltype.archive.addresses import is_remote
+
+    if is_remote(source):
+        return [*_labelled_assets(str(source))]
+    path = Path(source).expanduser()
+    if path.is_dir():
+        members = sorted(one for one in path.rglob("*.nwb") if one.is_file())
+    elif not path.exists() and isinstance(source, str) and glob.has_magic(source):
+        members = sorted(Path(one) for one in glob.glob(str(path), recursive=True) if os.path.isfile(one))
+    else:
+        return [path]
+    found = [one for one in members if _has_runs(one)]
+    if not found:
+        message = f"None of the {len(members)} NWB files in {source} holds annotation runs; check the place."
+        raise InputError(message)
+    return [*found]
+
+
+def _labelled_assets(address: str) -> list[str]:
+    from nwb_celltype.archive.addresses import UrlAddress, parse_address
+
+    parsed = parse_address(address)
+    if isinstance(parsed, UrlAddress) or parsed.asset_id:
+        return [address]
+    if parsed.path.lower().endswith((".nwb", ".npz")) and not glob.has_magic(parsed.path):
+        return [address]
+    from nwb_celltype.archive.assets import list_assets
+    from nwb_celltype.archive.keywords import LABELS
+
+    files = [asset for asset in list_assets(parsed) if asset.path.lower().endswith(".nwb") and not asset.is_zarr]
+    found = [asset for asset in files if LABELS in asset.keywords]
+    found = found or [asset for asset in files if "desc-celltype" in asset.path.rsplit("/", 1)[-1]]
+    if not found:
+        message = f"None of the {len(files)} NWB files in {address} carries cell type labels, as far as it says."
+        raise InputError(message)
+    return [asset.address.text for asset in found]
+
+
+def _has_runs(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(_run_groups(file))
+    except (OSError, RuntimeError) as error:
+        message = f"{path} cannot be read as HDF5: {error}. Check or fetch the file again, or move it away."
+        raise InputError(message) from error
 
 
 class _Ranked:
@@ -196,7 +310,7 @@ def _run_groups(file: Any) -> list[Any]:
     return [g for g in groups if isinstance(g, h5py.Group) and _text(g.attrs.get("neurodata_type")) == _RUN_TYPE]
 
 
-def _read_run(group: Any, path: str | Path) -> Run:
+def _read_run(group: Any, path: str) -> Run:
     name = group.name.rsplit("/", 1)[-1]
     try:
         method_group, class_group = group["method"], group["classes"]

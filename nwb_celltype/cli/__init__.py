@@ -10,11 +10,14 @@ import click
 from nwb_celltype.errors import CellTypeError
 
 VERBS = {
-    "annotate": "Say what cell each unit is, and write it into a copy of the file.",
+    "annotate": "Say what cell each unit is: of a file, a folder or a dandiset.",
     "check": "Check the annotations in a file.",
     "convert": "Make an NWB file of a lab folder: Phy, SpikeGLX, Plexon and others.",
     "evaluate": "Measure a model on labelled units.",
+    "fetch": "Get labelled data from DANDI, and join labels to their sources.",
+    "find": "List dandisets that carry cell-type labels.",
     "models": "List the models that are at hand, with their licences.",
+    "publish": "Check labelled files and put them on DANDI.",
     "train": "Train a model on labelled units.",
 }
 """Each verb with its line of help; the module of the same name, with `_verb` behind it, holds the command."""

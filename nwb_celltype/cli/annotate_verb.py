@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+_ONE_FILE = ("in_place", "units", "again", "mirror_columns", "labels", "source_type", "by", "taxonomy")
+_MANY = (
+    "glob", "region", "where", "scheduler", "workers", "cluster", "slurm", "cluster_option", "instance", "cache",
+    "dry_run", "overwrite",
+)  # fmt: skip
 
 
 class _Ids(click.ParamType[Any]):
@@ -32,19 +39,24 @@ class _Ids(click.ParamType[Any]):
 
 
 @click.command("annotate")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option(
     "--model", "-m", default="cerebellum", show_default=True, help="Shipped model, or path of a model folder."
 )
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="File to write. [default: <stem>_celltype.nwb]")
-@click.option("--in-place", is_flag=True, help="Add the run to FILE itself.")
-@click.option("--units", type=_Ids(), help="Annotate these units only, by id: 3,5,8-12.")
-@click.option("--units-table", metavar="PATH", help="HDF5 path of the units table, where FILE has several.")
-@click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Least calibrated top probability.")
-@click.option("--again", is_flag=True, help="Add a run even if an equal one is there.")
-@click.option("--mirror-columns", is_flag=True, help="Also write plain units columns named after the run.")
 @click.option(
-    "--labels", type=click.Path(path_type=Path), metavar="TABLE", help="Write these labels (CSV, TSV) instead."
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="File to write [default: <stem>_celltype.nwb]; of many: folder [<source>_celltype].",
+)
+@click.option("--in-place", is_flag=True, help="One file: add the run to the file itself.")
+@click.option("--units", type=_Ids(), help="One file: annotate these units only, by id: 3,5,8-12.")
+@click.option("--units-table", metavar="PATH", help="HDF5 path of the units table, where a file has several.")
+@click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Least calibrated top probability.")
+@click.option("--again", is_flag=True, help="One file: add a run even if an equal one is there.")
+@click.option("--mirror-columns", is_flag=True, help="One file: also write plain units columns of the run.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), metavar="TABLE", help="One file: write these labels (CSV, TSV)."
 )
 @click.option(
     "--source-type",
@@ -61,10 +73,131 @@ class _Ids(click.ParamType[Any]):
     show_default=True,
     help="With --labels: whose words they are.",
 )
+@click.option("--glob", metavar="PATTERN", help="Many: files whose path matches, such as '*desc-processed*'.")
+@click.option(
+    "--region", metavar="TEXT", help="Many: units of this region only: cerebellum, or words. [default: model's tissue]"
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Many: files of this species, subject, session, sex or path; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Many: print the plan, write nothing.")
+@click.option("--overwrite", is_flag=True, help="Many: annotate all again, and replace files that are there.")
+@click.option("--scheduler", metavar="WHERE", help="Many: processes, threads, synchronous, or tcp://HOST:PORT.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Many: processes, threads or jobs.")
+@click.option("--cluster", metavar="SYSTEM", help="Many: slurm, pbs, sge, lsf, htcondor, oar or moab.")
+@click.option("--slurm", is_flag=True, help="Many: the same as --cluster slurm.")
+@click.option("--cluster-option", multiple=True, metavar="KEY=VALUE", help="With --cluster: for dask-jobqueue.")
+@click.option("--instance", metavar="NAME", help="Archive that DANDI: means: a name or URL.")
+@click.option("--cache", is_flag=True, help="Many: keep what is read from servers ($NWB_CELLTYPE_CACHE).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
-def command(
+def command(sources: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
+    """Say what cell each unit is, or why not.
+
+    SOURCE is one NWB file, which is only read: the answer goes into a copy beside it, with the model, its hash and the
+    reasons.
+
+    Or SOURCE is many: a dandiset (DANDI:000409[@VERSION][/PATH], dandi://INSTANCE/...), an https:// or s3:// address, a
+    folder, several files or 'a pattern'. They are only read, remote ones without downloading them; the labels of each
+    session go into a small file of their own in a folder. Stopped, or run again, it does only what is left.
+
+    Exit code of many: 0 all done; else that of the failures where they share one; else 1.
+    """
+    if _is_one_file(sources):
+        _refuse(_given(_MANY), f"{sources[0]} is one file", "a dandiset, an address, a folder or several files")
+        _annotate_one(
+            Path(sources[0]), as_json=as_json, quiet=quiet, **{k: options[k] for k in options if k not in _MANY}
+        )
+        return
+    _refuse(_given(_ONE_FILE), f"{' '.join(sources[:2])} is no such file", "one local file")
+    _annotate_many(sources, as_json=as_json, quiet=quiet, **{k: options[k] for k in options if k not in _ONE_FILE})
+
+
+def _is_one_file(sources: Sequence[str]) -> bool:
+    """Whether one path of this machine is meant that is no folder and no pattern; it may be missing."""
+    from nwb_celltype.archive.addresses import is_remote
+
+    if len(sources) != 1 or is_remote(sources[0]):
+        return False
+    path = Path(sources[0]).expanduser()
+    if path.is_dir():  # with what only one file can be given, a folder is a mistake
+        return bool(_given(_ONE_FILE)) and not _given(_MANY)
+    return path.is_file() or not any(sign in sources[0] for sign in "*?[")
+
+
+def _given(names: Sequence[str]) -> list[str]:
+    """Options among these that stand on the command line."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return [f"--{name.replace('_', '-')}" for name in names if context.get_parameter_source(name) is not default]
+
+
+def _refuse(given: Sequence[str], what: str, meant: str) -> None:
+    from nwb_celltype.errors import UsageError
+
+    if given:
+        verb = "goes" if len(given) == 1 else "go"
+        message = f"{', '.join(given)} {verb} with {meant}, but {what}."
+        raise UsageError(message)
+
+
+def _annotate_many(
+    sources: Sequence[str],
+    *,
+    as_json: bool,
+    quiet: bool,
+    slurm: bool,
+    cluster: str | None,
+    cluster_option: Sequence[str],
+    **options: Any,
+) -> None:
+    from nwb_celltype.batch import annotate_many
+    from nwb_celltype.cli.progress import Progress
+    from nwb_celltype.errors import UsageError
+
+    if slurm and cluster not in {None, "slurm"}:
+        message = f"Give --slurm or --cluster {cluster}, not both."
+        raise UsageError(message)
+    progress = Progress(quiet=quiet)
+    result = annotate_many(
+        sources[0] if len(sources) == 1 else list(sources),
+        cluster="slurm" if slurm else cluster,
+        cluster_options=_cluster_options(cluster_option),
+        progress=progress,
+        on_phase=progress.phase,
+        on_plan=lambda plan: None if as_json or quiet or options["dry_run"] else click.echo(f"{plan}\n"),
+        **options,
+    )
+    click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False) if as_json else str(result))
+    if result.exit_code:
+        raise SystemExit(result.exit_code)
+
+
+def _cluster_options(texts: Sequence[str]) -> dict[str, Any]:
+    """Options of a cluster: KEY=VALUE, the value as YAML."""
+    import yaml
+
+    from nwb_celltype.errors import UsageError
+
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        try:
+            options[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            options[key.strip().replace("-", "_")] = value
+        if not equals or not key.strip():
+            message = f"{text!r} is no option of a cluster; write KEY=VALUE, such as queue=long."
+            raise UsageError(message)
+    return options
+
+
+def _annotate_one(
     file: Path,
+    *,
     model: str,
     out: Path | None,
     in_place: bool,
@@ -80,10 +213,6 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Say what cell each unit of the NWB file FILE is, or why not.
-
-    FILE is only read; the answer goes into a copy beside it, with the model, its hash and the reasons.
-    """
     from nwb_celltype.cli.progress import Progress
     from nwb_celltype.cli.tables import run_table
     from nwb_celltype.nwb_io import annotate

@@ -10,18 +10,19 @@ import click
 
 @click.command("evaluate")
 @click.argument("model")
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1, required=True)
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Least calibrated top probability.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE", help="Labels of an NWB file (CSV, TSV).")
 @click.option("--run", metavar="NAME", help="Annotation run that holds the labels. [default: the published one]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    model: str, data: tuple[Path, ...], threshold: float | None, labels: Path | None, run: str | None, as_json: bool
+    model: str, data: tuple[str, ...], threshold: float | None, labels: Path | None, run: str | None, as_json: bool
 ) -> None:
     """Measure MODEL (a name, or a folder) on labelled units that it was not trained on.
 
-    DATA are annotated NWB files, or .npz files with waveforms, interval and pair counts and labels. Labels that a
-    model gave are no truth: a run of a classifier is refused unless --run names it.
+    DATA are annotated NWB files, detached labels, folders of them, addresses (DANDI:ID[@VERSION][/PATH], https://,
+    s3://), of which only the units are read, or .npz files with waveforms, interval and pair counts and labels. Labels
+    that a model gave are no truth: a run of a classifier is refused unless --run names it.
     """
     from nwb_celltype.evaluation import evaluate
 

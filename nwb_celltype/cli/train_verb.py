@@ -11,11 +11,13 @@ from nwb_celltype.errors import UsageError
 
 
 @click.command("train")
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1, required=True)
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the model.")
 @click.option("--name", help="Name of the model. [default: the folder's]")
 @click.option("--version", default="1", show_default=True, help="Version of the model.")
 @click.option("--licence", default="", help="Licence of the weights, as an SPDX identifier.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="TABLE", help="Labels of an NWB file (CSV, TSV).")
+@click.option("--run", metavar="NAME", help="Annotation run that holds the labels. [default: the published one]")
 @click.option("--recipe", type=click.Choice(["cerebellum"]), help="Train a shipped model anew; DATA is one folder.")
 @click.option("--seed", default=0, show_default=True, help="Same data, seed and machine: same weights.")
 @click.option("--members", default=10, show_default=True, help="Networks in the ensemble.")
@@ -23,11 +25,13 @@ from nwb_celltype.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print the model's card as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 def command(
-    data: tuple[Path, ...],
+    data: tuple[str, ...],
     out: Path,
     name: str | None,
     version: str,
     licence: str,
+    labels: Path | None,
+    run: str | None,
     recipe: str | None,
     seed: int,
     members: int,
@@ -37,7 +41,9 @@ def command(
 ) -> None:
     """Train a model on labelled units.
 
-    DATA are annotated NWB files, or .npz files with waveforms, interval and pair counts and labels.
+    DATA are annotated NWB files, detached labels, folders of them, addresses (DANDI:ID[@VERSION][/PATH], https://,
+    s3://), of which only the units are read, or .npz files with waveforms, interval and pair counts and labels. Labels
+    that a model gave are no truth: a run of a classifier is refused unless --run names it.
     """
     from nwb_celltype.cli.progress import Progress
     from nwb_celltype.training import Card, run_recipe, train
@@ -47,8 +53,11 @@ def command(
         if len(data) != 1:
             message = f"With --recipe give the one folder that holds its files, not {len(data)} paths."
             raise UsageError(message)
+        if labels is not None or run is not None:
+            message = "--recipe has its own labels; leave out --labels and --run."
+            raise UsageError(message)
         model = run_recipe(
-            recipe, data[0], out, version=version, seed=seed, members=members, epochs=epochs, progress=progress
+            recipe, Path(data[0]), out, version=version, seed=seed, members=members, epochs=epochs, progress=progress
         )
     else:
         model = train(
@@ -59,6 +68,8 @@ def command(
             seed=seed,
             members=members,
             epochs=epochs,
+            labels=labels,
+            run=run,
             card=Card(licence=licence) if licence else None,
             progress=progress,
         )

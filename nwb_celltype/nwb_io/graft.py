@@ -44,13 +44,14 @@ class Place:
     name : str
         Name of the run.
     units_path : str
-        HDF5 path of the units table that was annotated.
+        HDF5 path of the units table that was annotated; empty where the units are in another file, and the run is
+        then written without the column that points to them.
     units_object_id : str
         Its NWB object id, empty for a file that has none.
     source_identifier : str
-        `identifier` of the file.
+        `identifier` of the file that holds the units.
     all_unit_ids : (n,) array
-        Ids of every unit of the table, in its order.
+        Ids of every unit of the table, in its order; not looked at where the units are in another file.
     file_name : str
         What messages call the file, which is changed under another name.
     """
@@ -107,15 +108,15 @@ def _names_of_run(name: str) -> tuple[str, str, str]:
 
 def _scratch_file(annotation: Annotation, place: Place, classes_name: str) -> Any:
     """Write the run with pynwb into an HDF5 file that lives in memory, as part of an otherwise empty NWB file."""
+    from ndx_cell_type import CellTypeAnnotations
     from pynwb import NWBHDF5IO, NWBFile
     from pynwb.core import ElementIdentifiers
     from pynwb.misc import Units as UnitsTable
 
     nwb = NWBFile(session_description="run", identifier=str(uuid4()), session_start_time=datetime.now(UTC))
-    nwb.units = UnitsTable(
-        name="units", description="stand-in", id=ElementIdentifiers(name="id", data=np.asarray(place.all_unit_ids))
-    )
-    from ndx_cell_type import CellTypeAnnotations
+    if place.units_path:
+        ids = ElementIdentifiers(name="id", data=np.asarray(place.all_unit_ids))
+        nwb.units = UnitsTable(name="units", description="stand-in", id=ids)
 
     container = CellTypeAnnotations()
     nwb.create_processing_module("ecephys", _MODULE_ATTRIBUTES["description"]).add(container)
@@ -237,7 +238,8 @@ def _require_place(file: Any, place: Place) -> None:
         if found is not None and (not isinstance(found, h5py.Group) or _type(found) != kind):
             message = f"{place.file_name} has {_type(found) or 'something'} at {where}, where a {kind} is needed; "
             raise InputError(message + "annotations cannot be added.")
-    _node(file, place.units_path, place.file_name)
+    if place.units_path:
+        _node(file, place.units_path, place.file_name)
     container = file.get(CONTAINER_PATH, {})
     for name in _names_of_run(place.name):
         if name in container:

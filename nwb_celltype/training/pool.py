@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.classifier.inputs import Matrix
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
-from nwb_celltype.labels import PARTS, LabelledUnits
+from nwb_celltype.labels import PARTS, LabelledUnits, PredictionsOnlyError, read_labelled
+from nwb_celltype.runs import run_files
 from nwb_celltype.training.augmentation import variants
 
 _MIN_UNITS = 5
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,55 @@ class Pool:
             sources=self.sources[rows],
             labs=self.labs[rows],
         )
+
+
+def read_sources(
+    data: str | Path | LabelledUnits | Iterable[str | Path | LabelledUnits],
+    *,
+    labels: str | Path | None = None,
+    run: str | None = None,
+) -> list[tuple[str | Path, LabelledUnits]]:
+    """Read labelled units from files, addresses, folders and whole dandisets.
+
+    Parameters
+    ----------
+    data : path, address or LabelledUnits, or several
+        Of a folder, a pattern or a dandiset every file that carries labels; see `nwb_celltype.runs.run_files`. Files
+        found so that hold nothing but a classifier's predictions are left out, with a warning in the log.
+    labels, run
+        As for `read_labelled`.
+
+    Returns
+    -------
+    list of (path or address, LabelledUnits)
+        The first is empty for units in memory.
+
+    Raises
+    ------
+    RefusedError
+        If a folder or dandiset holds nothing but a classifier's predictions; also as `read_labelled`.
+    """
+    found: list[tuple[str | Path, LabelledUnits]] = []
+    for one in [data] if isinstance(data, str | Path | LabelledUnits) else data:
+        if isinstance(one, LabelledUnits):
+            found.append(("", one))
+            continue
+        files = run_files(one)
+        if files in ([one], [Path(one)]):
+            found.append((files[0], read_labelled(files[0], labels=labels, run=run)))
+            continue
+        refused: list[PredictionsOnlyError] = []
+        before = len(found)
+        for file in files:
+            try:
+                found.append((file, read_labelled(file, labels=labels, run=run)))
+            except PredictionsOnlyError as error:
+                refused.append(error)
+        if len(found) == before:
+            raise refused[0]
+        if refused:
+            _log.warning("%d files left out, the first: %s", len(refused), refused[0])
+    return found
 
 
 def make_pool(

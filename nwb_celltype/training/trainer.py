@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.archive.addresses import UrlAddress, is_remote, parse_address
+from nwb_celltype.archive.assets import find_asset
 from nwb_celltype.bundles import check_output, save_bundle
 from nwb_celltype.calibration import (
     DEFAULT_THRESHOLD,
@@ -26,11 +28,11 @@ from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
 from nwb_celltype.classifier.inputs import has_modality
 from nwb_celltype.errors import UsageError
 from nwb_celltype.features.dataset import Progress
-from nwb_celltype.labels import PARTS, LabelledUnits, read_labelled
+from nwb_celltype.labels import PARTS, LabelledUnits
 from nwb_celltype.training.fitting import Settings, fit
 from nwb_celltype.training.folds import Split, honest_folds, left_out
 from nwb_celltype.training.heldout import HeldOut, hold_out
-from nwb_celltype.training.pool import Pool, make_pool
+from nwb_celltype.training.pool import Pool, make_pool, read_sources
 
 TEMPERATURE_FLOOR = 0.5
 """No model sharpens its probabilities more than this, however easy its own units are."""
@@ -74,7 +76,7 @@ class Card:
 
 
 def train(
-    data: Sequence[str | Path | LabelledUnits],
+    data: str | Path | LabelledUnits | Sequence[str | Path | LabelledUnits],
     *,
     out: str | Path,
     name: str,
@@ -83,6 +85,8 @@ def train(
     members: int = 10,
     epochs: int = 300,
     classes: Sequence[str] | None = None,
+    labels: str | Path | None = None,
+    run: str | None = None,
     card: Card | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -94,8 +98,9 @@ def train(
 
     Parameters
     ----------
-    data : sequence of path or LabelledUnits
-        ``.npz`` or annotated ``.nwb`` files; see `nwb_celltype.labels.read_labelled`.
+    data : path, address or LabelledUnits, or a sequence of them
+        ``.npz``, annotated ``.nwb`` files or detached labels, on this machine or by their addresses; see
+        `nwb_celltype.labels.read_labelled`. Of a folder or a whole dandiset every file that carries labels.
     out : str or Path
         Folder of the model.
     name, version : str
@@ -106,6 +111,8 @@ def train(
     epochs : int
     classes : sequence of str, optional
         By default every label that at least five usable units have.
+    labels, run : optional
+        Where the labels of NWB files are, as for `nwb_celltype.labels.read_labelled`.
     card : Card, optional
         What the data do not say: licence, intended use, limits.
     progress : callable, optional
@@ -135,8 +142,9 @@ def train(
     check_output(out)
     said = card or Card()
     settings = Settings(members=members, epochs=epochs)
-    sources = [one if isinstance(one, LabelledUnits) else read_labelled(one) for one in data]
-    hashes = ["" if isinstance(one, LabelledUnits) else _sha256(one) for one in data]
+    read = read_sources(data, labels=labels, run=run)
+    sources = [one for _, one in read]
+    hashes = [_sha256(file) if file else "" for file, _ in read]
     _tell_problems(sources)
     pool = make_pool(sources, classes=classes, n_variants=settings.n_variants, seed=seed)
     settings = replace(settings, modalities=_present(pool, settings.modalities))
@@ -318,6 +326,10 @@ def _score(p: NDArray[np.float64], y: NDArray[np.intp]) -> dict[str, float | int
 
 
 def _sha256(path: str | Path) -> str:
+    """Sha256 of a file, or what its archive says that it is; empty for a file behind a plain URL."""
+    if is_remote(path):
+        address = parse_address(str(path))
+        return "" if isinstance(address, UrlAddress) else find_asset(address).sha256
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

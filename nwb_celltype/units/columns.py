@@ -1,13 +1,16 @@
-"""Text columns of a units table: quality labels and the cell-type labels that are already there."""
+"""Columns of a units table with one value per unit: quality labels, cell-type labels and any other."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.errors import UsageError
 from nwb_celltype.units import hdf5
+from nwb_celltype.units.lazy import Integer
 from nwb_celltype.units.ragged import UnitsTable
 
 Texts = NDArray[np.str_]
@@ -36,6 +39,62 @@ _STRUCTURE = frozenset(
 _BLANK = frozenset(
     {"", "unknown", "n/a", "na", "nan", "none", "null", "unspecified", "not specified", "undefined", "no location"}
 )
+
+
+class ScalarColumns:
+    """The columns of a table that hold one number or text per unit, read when asked for.
+
+    Parameters
+    ----------
+    table : UnitsTable
+        The table.
+    rows : (n,) int64 array
+        Rows of the table that are shown.
+    """
+
+    def __init__(self, table: UnitsTable, rows: Integer) -> None:
+        self._table = table
+        self._rows = rows
+
+    def __contains__(self, name: str) -> bool:
+        return self._dataset(name) is not None
+
+    def names(self) -> list[str]:
+        """Names of the columns in the order of the table, the indices of ragged columns left out."""
+        with self._table.opened.reading("the columns of the units table"):
+            return [name for name in column_names(self._table) if self._dataset(name) is not None]
+
+    def read(self, name: str) -> NDArray[Any]:
+        """One column; text, enum members and references to text as str, numbers as they are stored."""
+        with self._table.opened.reading(f"{self._table.path}/{name}"):
+            dataset = self._dataset(name)
+            if dataset is None:
+                message = f"{self._table.path}/{name} in {self._table.file_name} has not one value for each unit."
+                raise UsageError(message)
+            values = np.asarray(dataset[()])
+            if hdf5.is_text(dataset) or hdf5.enum_names(dataset):
+                words = read_texts(self._table, name)
+                values = values if words is None else words
+        return values[self._rows]
+
+    def fetch(self) -> None:
+        """Fetch all of them together from a remote file, and the small indices of ragged columns with them."""
+        if not self._table.opened.is_remote:
+            return
+        n = len(self._table)
+        columns = [self._table.column(name) for name in self._table.group]
+        self._table.opened.fetch_values([each for each in columns if each is not None and each.shape == (n,)])
+
+    def take(self, rows: Integer) -> ScalarColumns:
+        """The columns of the units in these rows."""
+        return ScalarColumns(self._table, self._rows[rows])
+
+    def _dataset(self, name: str) -> hdf5.Node | None:
+        dataset = self._table.column(name) if "/" not in name else None
+        if dataset is None or dataset.shape != (len(self._table),) or hdf5.is_reference(dataset):
+            return None
+        is_plain = hdf5.is_text(dataset) or dataset.dtype.kind in "biuf"
+        return dataset if is_plain and not self._table.is_ragged(name) and not name.endswith("_index") else None
 
 
 def blank_to_empty(values: Texts) -> Texts:

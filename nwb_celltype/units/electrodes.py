@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,18 @@ from numpy.typing import NDArray
 from nwb_celltype.errors import InputError
 from nwb_celltype.units import hdf5
 from nwb_celltype.units.columns import Texts, blank_to_empty, read_texts
-from nwb_celltype.units.lazy import Integer
+from nwb_celltype.units.lazy import Integer, RowNumbers
 from nwb_celltype.units.ragged import UnitsTable
 
 _REGION_COLUMNS = (
     "region", "brain_region", "brain_area", "area", "location", "structure", "structure_acronym", "acronym",
     "anatomical_location", "anatomical_region", "unit_location", "ccf_acronym", "allen_acronym",
 )  # fmt: skip
+_POSITIONS = (("rel_x", "rel_y", "rel_z"), ("x", "y", "z"))
 # Contacts of real probes are 5 um apart or more: smaller steps mean millimetres.
 _SMALLEST_STEP_UM = 1.0
+# all channels of a probe for every unit are megabytes, which opening a remote file should not cost
+_MOST_READ_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +33,10 @@ class Electrodes:
 
     Attributes
     ----------
-    rows : tuple of (k,) int64 arrays, or None
+    rows : sequence of (k,) int64 arrays, or None
         Electrode rows of each unit, None when the table does not say.
+    counts : (n,) int64 array or None
+        Number of electrodes of each unit.
     positions : (n_electrodes, 2 or 3) float64 array or None
         Micrometres.
     total : int or None
@@ -41,7 +47,8 @@ class Electrodes:
         What was odd.
     """
 
-    rows: tuple[Integer, ...] | None
+    rows: Sequence[Integer] | None
+    counts: Integer | None
     positions: NDArray[np.float64] | None
     total: int | None
     filtering: tuple[str, ...]
@@ -79,7 +86,12 @@ class Regions:
         """Regions of the units in these rows."""
         return Regions(self.own[rows], self.by_electrode, self.by_group, self.table_rows[rows])
 
-    def resolve(self, electrodes: tuple[Integer, ...] | None, peak_electrode: Callable[[int], int | None]) -> Texts:
+    def resolve(
+        self,
+        electrodes: Sequence[Integer] | None,
+        peak_electrode: Callable[[int], int | None],
+        fetch: Callable[[list[int]], None] = lambda _units: None,
+    ) -> Texts:
         """Region of each unit.
 
         When a unit's electrodes lie in several regions, the one under its largest waveform counts, else the most
@@ -87,15 +99,18 @@ class Regions:
 
         Parameters
         ----------
-        electrodes : tuple of (k,) int64 arrays, or None
+        electrodes : sequence of (k,) int64 arrays, or None
             Electrode rows of each unit.
         peak_electrode : callable
             Electrode row of the largest waveform of a unit, None when unknown; asked only when it matters.
+        fetch : callable, optional
+            Called once with all units that `peak_electrode` will be asked for.
         """
         regions = [str(value) for value in self.own]
         missing = [i for i, region in enumerate(regions) if not region]
         locations = self.by_electrode() if missing else hdf5.texts([])
         everywhere = np.arange(len(locations)) if len(set(locations.tolist())) == 1 else np.empty(0, dtype=np.int64)
+        in_several: list[int] = []
         for i in missing:
             own = electrodes[i] if electrodes is not None and electrodes[i].size else everywhere
             valid = own[(own >= 0) & (own < len(locations))]
@@ -103,7 +118,11 @@ class Regions:
             if not found:
                 continue
             regions[i] = found.most_common(1)[0][0]
-            peak = peak_electrode(i) if len(found) > 1 else None
+            if len(found) > 1:
+                in_several.append(i)
+        fetch(in_several)
+        for i in in_several:
+            peak = peak_electrode(i)
             if peak is not None and 0 <= peak < len(locations) and locations[peak]:
                 regions[i] = str(locations[peak])
         missing = [i for i in missing if not regions[i]]
@@ -125,20 +144,22 @@ def read_electrodes(table: UnitsTable) -> Electrodes:
     notes: list[str] = []
     dataset = table.column("electrodes")
     source = electrodes_table(table)
+    if source is not None:
+        table.opened.fetch_headers(source, ("id", "location", "group", "filtering", *_POSITIONS[0], *_POSITIONS[1]))
     total = _length(table, source) if source is not None else None
-    rows = None if dataset is None else _unit_electrodes(table, dataset)
-    if rows is not None and total is not None:
+    rows, counts = (None, None) if dataset is None else _unit_electrodes(table, dataset)
+    if isinstance(rows, tuple) and total is not None:
         strays = [int(table.unit_ids[i]) for i, own in enumerate(rows) if np.any((own < 0) | (own >= total))]
         if strays:
             notes.append(f"units {strays[:10]} name electrodes that do not exist (there are {total})")
     if source is None:
-        return Electrodes(rows, None, total, (), tuple(notes))
+        return Electrodes(rows, counts, None, total, (), tuple(notes))
     positions, said = _positions(table, source)
-    own_rows = _all_rows(rows)
     filters = blank_to_empty(_electrode_texts(table, source, "filtering"))
+    own_rows = _all_rows(rows) if isinstance(rows, tuple) or len(set(filters.tolist())) > 1 else None
     used = filters if own_rows is None else filters[own_rows[(own_rows >= 0) & (own_rows < len(filters))]]
     filtering = tuple(dict.fromkeys(str(value) for value in used if value))
-    return Electrodes(rows, positions, total, filtering, (*notes, *said))
+    return Electrodes(rows, counts, positions, total, filtering, (*notes, *said))
 
 
 def read_regions(table: UnitsTable) -> Regions:
@@ -187,7 +208,8 @@ def _electrode_locations(table: UnitsTable) -> Texts:
     return hdf5.texts([str(first or second) for first, second in zip(locations, groups, strict=True)])
 
 
-def _unit_electrodes(table: UnitsTable, dataset: hdf5.Node) -> tuple[Integer, ...]:
+def _unit_electrodes(table: UnitsTable, dataset: hdf5.Node) -> tuple[Sequence[Integer], Integer]:
+    """Electrode rows of each unit, and their numbers; many rows of a remote file are read when asked for."""
     length = int(dataset.shape[0]) if dataset.ndim else 0
     if dataset.ndim != 1 or (dataset.dtype.kind not in "iu" and length):
         message = (
@@ -202,11 +224,21 @@ def _unit_electrodes(table: UnitsTable, dataset: hdf5.Node) -> tuple[Integer, ..
         starts = stops = np.zeros(len(table), dtype=np.int64)
     else:
         starts, stops = table.bounds("electrodes", length)
-    values = np.asarray(table.reader(dataset, "electrodes", 0, length)).astype(np.int64)
-    return tuple(values[a:b].copy() for a, b in zip(starts, stops, strict=True))
+
+    @cache
+    def read() -> tuple[Integer, ...]:
+        values = np.asarray(table.reader(dataset, "electrodes", 0, length)).astype(np.int64)
+        rows = tuple(values[a:b].copy() for a, b in zip(starts, stops, strict=True))
+        for each in rows:
+            each.flags.writeable = False
+        return rows
+
+    if table.opened.is_remote and length > _MOST_READ_AT_ONCE:
+        return RowNumbers(read, np.arange(len(table), dtype=np.int64)), stops - starts
+    return read(), stops - starts
 
 
-def _all_rows(rows: tuple[Integer, ...] | None) -> Integer | None:
+def _all_rows(rows: Sequence[Integer] | None) -> Integer | None:
     if rows is None or not any(own.size for own in rows):
         return None
     return np.unique(np.concatenate(rows))
@@ -228,7 +260,7 @@ def _electrode_texts(table: UnitsTable, source: hdf5.Node, name: str) -> Texts:
 
 def _positions(table: UnitsTable, source: hdf5.Node) -> tuple[NDArray[np.float64] | None, list[str]]:
     """Positions on the probe if they vary, else in the brain."""
-    for names in (("rel_x", "rel_y", "rel_z"), ("x", "y", "z")):
+    for names in _POSITIONS:
         columns = []
         for name in names:
             dataset = hdf5.column(source, name, table.file_name)

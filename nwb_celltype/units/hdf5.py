@@ -1,4 +1,4 @@
-"""Open a source as HDF5 and read groups, datasets, text and references; the only file that touches h5py."""
+"""Open a source as HDF5 and read groups, datasets, text and references: what the readers know of h5py."""
 
 from __future__ import annotations
 
@@ -8,25 +8,33 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.archive.addresses import is_remote, without_secrets
+from nwb_celltype.errors import CellTypeError, InputError, UsageError
+from nwb_celltype.units.chunk_plan import plan_chunks
+from nwb_celltype.units.remote import DATA_GAP_BYTES, HEADER_GAP_BYTES, Stream, fetch_headers, open_hdf5
+from nwb_celltype.units.remote_array import RemoteArray
+
+if TYPE_CHECKING:
+    from nwb_celltype.archive.disk_cache import DiskCache
 
 Node = Any  # h5py ships no type stubs: a group, dataset or reference is Any from here on
 
 # NWB writers use chunks of 4 to 10 MB; a chunk that does not fit the cache is decompressed again for every unit in it.
 CHUNK_CACHE_BYTES = 32 * 1024 * 1024
-CHUNK_CACHE_SLOTS = 10007
+_CHUNK_CACHE = {"rdcc_nbytes": CHUNK_CACHE_BYTES, "rdcc_nslots": 10007}
 # A damaged header can claim any size; no codec shrinks spikes or waveforms this much.
 _LARGE_BYTES = 2**30
 _LARGEST_COMPRESSION = 10_000
 # what h5py raises on damaged bytes, depending on where the damage is
 _READ_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError)
-_REMOTE_PREFIXES = ("http://", "https://", "s3://", "gs://", "dandi:", "dandi://")
+# columns below this come with their header, or with one read of HDF5
+_LEAST_PLANNED_BYTES = 16 * 1024
 
 
 class OpenFile:
@@ -42,12 +50,20 @@ class OpenFile:
 
     def __init__(self, file: Node, name: str) -> None:
         self.file = file
-        self.name = name
+        self._stream: Stream | None = getattr(file, "stream", None)
+        # the asset that an address was found to mean, with its version
+        self.name = name if self._stream is None else self._stream.remote.name
+        self._arrays: dict[str, RemoteArray | None] = {}
 
     @property
     def is_open(self) -> bool:
         """Whether data can still be read."""
         return bool(self.file)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the file is on a server."""
+        return self._stream is not None
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -71,48 +87,110 @@ class OpenFile:
             raise UsageError(message)
         try:
             yield
-        except _READ_ERRORS as error:
+        except (*_READ_ERRORS, CellTypeError) as error:
+            self._raise_failure(error)
+            if isinstance(error, CellTypeError):
+                raise
             message = f"Cannot read {what} in {self.name}: {error}. Check or fetch the file again."
             raise InputError(message) from error
+        # h5py takes what it could not fetch for absent
+        self._raise_failure()
 
     def rows(self, dataset: Node, start: int, stop: int, what: str) -> NDArray[Any]:
         """Rows ``start:stop`` of a dataset; raises as `reading` does."""
         with self.reading(what):
-            return np.asarray(dataset[start:stop])
+            array = self._array(dataset)
+            return np.asarray(dataset[start:stop]) if array is None else array.read(start, stop)
+
+    def announce(self, dataset: Node, what: str) -> Callable[[Sequence[tuple[int, int]]], None] | None:
+        """How to say which rows of a dataset will be read next; None when that brings nothing (a local file)."""
+        if self._stream is None:
+            return None
+
+        def ahead(rows: Sequence[tuple[int, int]]) -> None:
+            with self.reading(what):
+                array = self._array(dataset)
+                if array is not None:
+                    array.announce(rows)
+
+        return ahead
+
+    def fetch_headers(self, group: Node, names: Sequence[str] | None = None, gap: int = HEADER_GAP_BYTES) -> None:
+        """Fetch the headers of a remote group's members together; nothing to do in a local file."""
+        if self._stream is not None and is_group(group):
+            fetch_headers(group, self._stream, names, gap)
+
+    def fetch_values(self, datasets: Sequence[Node]) -> None:
+        """Fetch small remote datasets together, which are read through h5py next; nothing to do in a local file."""
+        if self._stream is None:
+            return
+        plans = [plan_chunks(dataset) for dataset in datasets if dataset.file.filename == self.file.filename]
+        spans = [span for plan in plans if plan is not None for span in plan.spans(0, plan.shape[0])]
+        self._stream.prefetch(spans, HEADER_GAP_BYTES if sum(b - a for a, b in spans) < 2**20 else DATA_GAP_BYTES)
+
+    def _array(self, dataset: Node) -> RemoteArray | None:
+        if self._stream is None or dataset.size is None or dataset.size * dataset.dtype.itemsize < _LEAST_PLANNED_BYTES:
+            return None
+        if dataset.name not in self._arrays:
+            # what an external link leads to is another file
+            plan = plan_chunks(dataset) if dataset.file.filename == self.file.filename else None
+            self._arrays[dataset.name] = (
+                None
+                if plan is None
+                else RemoteArray(plan, self._stream, lambda start, stop: np.asarray(dataset[start:stop]))
+            )
+        return self._arrays[dataset.name]
+
+    def _raise_failure(self, cause: BaseException | None = None) -> None:
+        if self._stream is not None:
+            self._stream.raise_failure(cause)
 
 
-def open_source(source: object) -> Node:
+def open_source(
+    source: object, *, cache: DiskCache | Path | str | bool | None = None, instance: str | None = None
+) -> Node:
     """Open an NWB file for reading.
 
     Parameters
     ----------
-    source : str or os.PathLike or binary file object
-        Path of an NWB file in HDF5, or an object with ``read`` and ``seek``.
+    source : str or os.PathLike or address or binary file object
+        Path of an NWB file in HDF5; ``http(s)://``, ``s3://``, ``DANDI:ID[@VERSION]/PATH`` or
+        ``dandi://INSTANCE/ID[@VERSION]/PATH``, of which only what is asked for is read; or an object with ``read`` and
+        ``seek``.
+    cache : DiskCache or path or bool, optional
+        Where to keep what was read of a remote file; True is the default place, None and False nowhere.
+    instance : str, optional
+        Archive that ``DANDI:`` means: a name or a URL.
 
     Returns
     -------
     h5py.File
-        The open file; the caller closes it.
+        The open file; the caller closes it, and with it the connection. Where h5py reports a failed network as an
+        OSError, leaving the ``with`` block raises the failure itself.
 
     Raises
     ------
     InputError
-        If the file is missing, is a folder (NWB-Zarr), is truncated or is no HDF5 file.
+        If the file is missing, is NWB-Zarr, is truncated or is no HDF5 file.
     UsageError
         If the kind of source is not supported.
+    NetworkError, RefusedError
+        If a server cannot be reached, or does not let us read the file.
 
     Examples
     --------
-    >>> open_source("s3://lab/a.nwb")
+    >>> open_source("no_such_file.nwb")
     Traceback (most recent call last):
     ...
-    nwb_celltype.errors.UsageError: s3://lab/a.nwb is a remote address; download the file and give its path.
+    nwb_celltype.errors.InputError: no_such_file.nwb does not exist; check the path.
     """
     name = source_name(source)
-    if isinstance(source, str) and source.lower().startswith(_REMOTE_PREFIXES):
-        message = f"{name} is a remote address; download the file and give its path."
-        raise UsageError(message)
     target: object
+    if is_remote(source):
+        try:
+            return open_hdf5(source, cache=cache, instance=instance, **_CHUNK_CACHE)
+        except OSError as error:
+            raise InputError(_why_not_opened(name, error)) from error
     if isinstance(source, str | os.PathLike):
         path = Path(os.fspath(source)).expanduser()
         _refuse_what_is_no_file(path)
@@ -126,13 +204,15 @@ def open_source(source: object) -> Node:
         message = f"Cannot read units from a {type(source).__name__}; give the path of an NWB file."
         raise UsageError(message)
     try:
-        return h5py.File(target, "r", rdcc_nbytes=CHUNK_CACHE_BYTES, rdcc_nslots=CHUNK_CACHE_SLOTS)
+        return h5py.File(target, "r", **_CHUNK_CACHE)
     except OSError as error:
         raise InputError(_why_not_opened(name, error)) from error
 
 
 def source_name(source: object) -> str:
-    """Name of a source for messages: its path, or what kind of object it is."""
+    """Name of a source for messages: its path, its address without secrets, or what kind of object it is."""
+    if is_remote(source):
+        return without_secrets(str(getattr(source, "text", source)))
     if isinstance(source, str | os.PathLike):
         return str(os.fspath(source))
     return str(getattr(source, "name", f"<{type(source).__name__}>"))

@@ -14,6 +14,9 @@ from nwb_celltype.errors import InputError
 
 # One block of a sequential pass, 8 MB: measured as fast as reading everything at once; larger blocks were slower.
 BLOCK_VALUES = 1_048_576
+# What one pass asks for ahead of what was read: two passes side by side (spikes and waveforms of each unit) fit into
+# the memory that a remote file may take, and one that is given up after its first unit has not fetched much.
+AHEAD_BYTES = 28 * 1024 * 1024
 
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
@@ -33,6 +36,10 @@ class RowRanges:
         Number of values in one row, which sets the size of a block.
     least_rows : int
         Rows that a block should have at least, for storage that reads no less at a time.
+    value_bytes : int
+        Bytes of one value.
+    announce : callable, optional
+        ``announce([(start, stop), ...])`` says which rows will be read next, for storage that can fetch them meanwhile.
     """
 
     def __init__(
@@ -42,12 +49,16 @@ class RowRanges:
         read: Callable[[int, int], NDArray[Any]],
         row_values: int = 1,
         least_rows: int = 1,
+        value_bytes: int = 8,
+        announce: Callable[[Sequence[tuple[int, int]]], None] | None = None,
     ) -> None:
         self.starts = starts
         self.stops = stops
         self.read = read
         self.row_values = max(1, row_values)
         self.least_rows = max(1, least_rows)
+        self.value_bytes = value_bytes
+        self.announce = announce
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -58,21 +69,54 @@ class RowRanges:
 
     def all(self) -> Iterator[NDArray[Any]]:
         """Rows of every unit in turn, reading neighbours together in blocks of bounded size."""
-        limit = max(self.least_rows, BLOCK_VALUES // self.row_values)
-        n, i = len(self), 0
-        while i < n:
-            first = int(self.starts[i])
-            last = i + 1
-            while last < n and self.starts[last] == self.stops[last - 1] and self.stops[last] - first <= limit:
-                last += 1
-            block = self.read(first, int(self.stops[last - 1]))
+        blocks = self._blocks()
+        rows = [(int(self.starts[i]), int(self.stops[last - 1])) for i, last in blocks]
+        row_bytes = self.row_values * self.value_bytes
+        announced, ahead = 0, 0
+        for k, (i, last) in enumerate(blocks):
+            if self.announce is not None and ahead <= AHEAD_BYTES // 2:
+                before = announced
+                while announced < len(rows):
+                    more = (rows[announced][1] - rows[announced][0]) * row_bytes
+                    if announced > k and ahead + more > AHEAD_BYTES:
+                        break
+                    announced, ahead = announced + 1, ahead + more
+                self.announce(rows[before:announced])
+            first, stop = rows[k]
+            block = self.read(first, stop)
+            ahead -= (stop - first) * row_bytes
             for row in range(i, last):
                 yield block[int(self.starts[row]) - first : int(self.stops[row]) - first]
+
+    def fetch(self, rows: Integer) -> None:
+        """Announce the rows of these units, which will be read one by one."""
+        if self.announce is not None and len(rows):
+            self.announce([(int(self.starts[i]), int(self.stops[i])) for i in rows])
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        """Units ``first:last`` whose rows are read together."""
+        limit = max(self.least_rows, BLOCK_VALUES // self.row_values)
+        n, i = len(self), 0
+        blocks = []
+        while i < n:
+            last = i + 1
+            while last < n and self.starts[last] == self.stops[last - 1] and self.stops[last] - self.starts[i] <= limit:
+                last += 1
+            blocks.append((i, last))
             i = last
+        return blocks
 
     def take(self, rows: Integer) -> RowRanges:
         """Ranges of the given units only."""
-        return RowRanges(self.starts[rows], self.stops[rows], self.read, self.row_values, self.least_rows)
+        return RowRanges(
+            self.starts[rows],
+            self.stops[rows],
+            self.read,
+            self.row_values,
+            self.least_rows,
+            self.value_bytes,
+            self.announce,
+        )
 
 
 class UnitSequence(Sequence[T], ABC, Generic[T]):
@@ -98,6 +142,24 @@ class UnitSequence(Sequence[T], ABC, Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} units>"
+
+
+class RowNumbers(UnitSequence[Integer]):
+    """Rows of another table for every unit: (k,) int64 arrays, all read the first time that one is asked for."""
+
+    def __init__(self, read: Callable[[], Sequence[Integer]], rows: Integer) -> None:
+        self._read = read
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _one(self, i: int) -> Integer:
+        return self._read()[int(self._rows[i])]
+
+    def take(self, rows: Integer) -> RowNumbers:
+        """The rows of these units only."""
+        return RowNumbers(self._read, self._rows[rows])
 
 
 class SpikeTrains(UnitSequence[Float]):

@@ -60,12 +60,15 @@ class UnitsTable:
     def ranges(self, dataset: hdf5.Node, name: str, starts: Integer, stops: Integer) -> RowRanges:
         """Lazy row ranges of a column."""
         row_values = int(np.prod(dataset.shape[1:], dtype=np.int64))
+        announce = self.opened.announce(dataset, f"{self.path}/{name}")
         return RowRanges(
             starts,
             stops,
             lambda start, stop: self.reader(dataset, name, start, stop),
             row_values=row_values,
             least_rows=hdf5.rows_of_uncached_chunk(dataset),
+            value_bytes=dataset.dtype.itemsize,
+            announce=announce,
         )
 
     def bounds(self, name: str, length: int, *, owners: int | None = None) -> tuple[Integer, Integer]:

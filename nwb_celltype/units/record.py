@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nwb_celltype.errors import UsageError
-from nwb_celltype.units.columns import Texts
+from nwb_celltype.units.columns import ScalarColumns, Texts
 from nwb_celltype.units.digest import sha256_of
 from nwb_celltype.units.electrodes import Regions
-from nwb_celltype.units.lazy import Float, Integer, Intervals, SpikeTrains
+from nwb_celltype.units.lazy import Float, Integer, Intervals, RowNumbers, SpikeTrains
 from nwb_celltype.units.waveforms import MeanWaveforms, peak_channel_of
 
 NO_SPIKES = "no spike times"
@@ -34,7 +34,8 @@ class Session:
     Attributes
     ----------
     path : str
-        File that was read, ``""`` for units made in memory.
+        File that was read, or the address of the remote one, with its version where an archive has versions and without
+        what is secret; ``""`` for units made in memory.
     identifier, session_id, session_start_time, nwb_version, species, subject_id, lab, institution : str
         As stored in the file; the start time is ISO 8601 text.
     units_path, units_object_id : str
@@ -79,7 +80,7 @@ class Units:
         Where the units come from.
     obs_intervals : Intervals or None
         ``obs_intervals[i]`` is a (k, 2) float64 array of seconds.
-    electrodes : tuple of (k,) int64 arrays, or None
+    electrodes : sequence of (k,) int64 arrays, or None
         Rows of the electrodes table for each unit.
     channel_positions : (n_electrodes, 2 or 3) float64 array or None
         Positions of all electrodes in micrometres; `unit_positions` gives those of one unit.
@@ -93,6 +94,8 @@ class Units:
         For each unit, what is missing.
     table_notes : tuple of str
         What was odd about the table as a whole.
+    scalars : ScalarColumns or None
+        Every column of the file with one value per unit; `column` reads one.
 
     Examples
     --------
@@ -108,7 +111,7 @@ class Units:
     session: Session
     regions: Regions = field(repr=False)
     obs_intervals: Intervals | None = None
-    electrodes: tuple[Integer, ...] | None = None
+    electrodes: Sequence[Integer] | None = None
     channel_positions: NDArray[np.float64] | None = None
     quality: Mapping[str, Texts] = field(default_factory=dict)
     label_columns: Mapping[str, Texts] = field(default_factory=dict)
@@ -116,11 +119,13 @@ class Units:
     spike_time_resolution_s: float | None = None
     table_notes: tuple[str, ...] = ()
     closer: Callable[[], None] | None = field(default=None, repr=False)
+    scalars: ScalarColumns | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Make what the record holds read-only."""
         own = (self.unit_ids, self.waveform_rates_hz, self.channel_positions, self.waveform_source)
-        tables = (*self.quality.values(), *self.label_columns.values(), *(self.electrodes or ()))
+        electrodes = self.electrodes if isinstance(self.electrodes, tuple) else ()
+        tables = (*self.quality.values(), *self.label_columns.values(), *electrodes)
         for array in (*own, *tables):
             if array is not None:
                 array.flags.writeable = False
@@ -209,7 +214,7 @@ class Units:
     @cached_property
     def region(self) -> Texts:
         """(n,) array of str: brain region of each unit, ``""`` when unknown."""
-        return self.regions.resolve(self.electrodes, self.peak_electrode)
+        return self.regions.resolve(self.electrodes, self.peak_electrode, self.waveform_mean.fetch)
 
     @cached_property
     def notes(self) -> tuple[tuple[str, ...], ...]:
@@ -227,6 +232,30 @@ class Units:
             )
             notes.append(tuple(note for note, holds in said if holds))
         return tuple(notes)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns of the file that hold one number or text per unit, for `column`; () for units made in memory."""
+        return () if self.scalars is None else tuple(self.scalars.names())
+
+    def column(self, name: str) -> NDArray[Any]:
+        """(n,) values of any column of the file that holds one number or text per unit, such as a quality metric.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column.
+
+        Examples
+        --------
+        >>> with read_units("session.nwb") as units:  # doctest: +SKIP
+        ...     metrics = {name: units.column(name) for name in units.column_names}
+        """
+        if self.scalars is None or name not in self.scalars:
+            known = ", ".join(self.column_names) or "none"
+            message = f"There is no column {name!r} with one value per unit; there are: {known}."
+            raise UsageError(message)
+        return self.scalars.read(name)
 
     def row_of(self, unit_id: int) -> int:
         """Row of a unit id.
@@ -292,9 +321,10 @@ class Units:
             regions=self.regions.take(rows),
             waveform_source=None if self.waveform_source is None else self.waveform_source[rows],
             obs_intervals=None if self.obs_intervals is None else self.obs_intervals.take(rows),
-            electrodes=None if self.electrodes is None else tuple(self.electrodes[row] for row in rows),
+            electrodes=self._electrodes_of(rows),
             quality={name: values[rows] for name, values in self.quality.items()},
             label_columns={name: values[rows] for name, values in self.label_columns.items()},
+            scalars=None if self.scalars is None else self.scalars.take(rows),
         )
 
     def sha256(self) -> str:
@@ -329,6 +359,11 @@ class Units:
         parts += [f"labels in {', '.join(self.label_columns)}"] if self.label_columns else []
         source = f" of {self.session.path}:{self.session.units_path}" if self.session.path else ""
         return f"<Units{source}: {', '.join(parts)}>"
+
+    def _electrodes_of(self, rows: Integer) -> Sequence[Integer] | None:
+        if isinstance(self.electrodes, RowNumbers):
+            return self.electrodes.take(rows)
+        return None if self.electrodes is None else tuple(self.electrodes[row] for row in rows)
 
     def _rows_of(self, unit_ids: Sequence[int]) -> Integer:
         row_by_id = {int(unit_id): row for row, unit_id in enumerate(self.unit_ids)}

@@ -17,13 +17,15 @@ _DEPTH = 6
 _LIKELY_PLACES = ("processing", "analysis", "scratch")
 
 
-def units_tables(source: str | Path) -> list[str]:
+def units_tables(source: str | Path, *, instance: str | None = None) -> list[str]:
     """HDF5 paths of all units tables in an NWB file, ``/units`` first.
 
     Parameters
     ----------
-    source : str or Path or binary file object
-        NWB file in HDF5.
+    source : str or Path or address or binary file object
+        NWB file in HDF5, as for `read_units`.
+    instance : str, optional
+        Archive that ``DANDI:`` means.
 
     Returns
     -------
@@ -34,6 +36,8 @@ def units_tables(source: str | Path) -> list[str]:
     ------
     InputError
         If the file cannot be opened as HDF5.
+    NetworkError, RefusedError
+        If a server cannot be reached, or does not let us read the file.
 
     Examples
     --------
@@ -42,9 +46,11 @@ def units_tables(source: str | Path) -> list[str]:
     ...
     nwb_celltype.errors.InputError: no_such_file.nwb does not exist; check the path.
     """
-    name = hdf5.source_name(source)
-    with hdf5.open_source(source) as file:
-        return find_tables(file, name)
+    with hdf5.open_source(source, instance=instance) as file:
+        opened = hdf5.OpenFile(file, hdf5.source_name(source))
+        with opened.reading("the groups"):
+            opened.fetch_headers(file)
+            return find_tables(file, opened.name)
 
 
 def find_tables(file: hdf5.Node, file_name: str) -> list[str]:
@@ -84,6 +90,7 @@ def open_table(opened: hdf5.OpenFile, units_table: str | None) -> UnitsTable:
     path = units_table if units_table is not None else _default_path(opened)
     path = "/" + path.strip("/")
     group = hdf5.at_path(opened.file, path, opened.name)
+    opened.fetch_headers(group)
     if not _is_units_table(group):
         known = ", ".join(find_tables(opened.file, opened.name)) or "none"
         message = f"{path} in {opened.name} is no units table; those it has: {known}."

@@ -17,6 +17,8 @@ from nwb_celltype.units.lazy import Float, Integer, RowRanges, UnitSequence
 LARGEST_SPIKE_IN_VOLTS = 0.01
 LARGEST_VALUE_IN_VOLTS = 1.0
 _UNITS_LOOKED_AT = 16
+# neighbours of few places: compressed waveforms of scattered units would be most of the file
+_PLACES_LOOKED_AT = 2
 _NAMED_UNITS = {
     "volts": 1e6, "volt": 1e6, "v": 1e6,
     "millivolts": 1e3, "millivolt": 1e3, "mv": 1e3,
@@ -82,6 +84,11 @@ class StoredWaveforms:
         for row, stored in zip(rows, self.ranges.take(rows).all(), strict=True):
             yield _as_waveform(self._shape_unit(int(row), stored))
 
+    def fetch(self, rows: Integer) -> None:
+        """Announce these rows of the table, which will be read one by one; a remote file fetches them together."""
+        if self._read_unit is None:
+            self.ranges.fetch(rows)
+
     @cached_property
     def unit(self) -> WaveformUnit:
         """Unit of measure, judged from the stated one and the size of a sample of waveforms of the whole table."""
@@ -89,16 +96,22 @@ class StoredWaveforms:
 
     def _typical_peak(self) -> float | None:
         present = np.flatnonzero(self.ranges.stops > self.ranges.starts)
-        spread = np.linspace(0, len(present) - 1, min(len(present), 4 * _UNITS_LOOKED_AT)).astype(int)
+        wanted = _UNITS_LOOKED_AT // _PLACES_LOOKED_AT
         peaks: list[float] = []
-        for k in np.unique(spread):
-            waveform = self.one(int(present[k]))
-            finite = waveform[np.isfinite(waveform)] if waveform is not None else np.empty(0)
-            peak = float(np.max(np.abs(finite))) if finite.size else 0.0
-            if peak > 0:
-                peaks.append(peak)
-            if len(peaks) == _UNITS_LOOKED_AT:
-                break
+        for part in np.array_split(present, _PLACES_LOOKED_AT):
+            around = part[len(part) // 2 :]
+            candidates = np.concatenate([around, part[: len(part) // 2]])[: 4 * wanted]
+            self.fetch(candidates[:wanted])
+            found = 0
+            for row in candidates:
+                waveform = self.one(int(row))
+                finite = waveform[np.isfinite(waveform)] if waveform is not None else np.empty(0)
+                peak = float(np.max(np.abs(finite))) if finite.size else 0.0
+                if peak > 0:
+                    peaks.append(peak)
+                    found += 1
+                if found == wanted:
+                    break
         return float(np.median(peaks)) if peaks else None
 
 
@@ -205,6 +218,12 @@ class MeanWaveforms(UnitSequence["Float | None"]):
             return iter([None] * len(self))
         factor = self._stored.unit.to_microvolts
         return (_scaled(waveform, factor) for waveform in self._stored.all(self._rows))
+
+    def fetch(self, rows: Sequence[int] | Integer) -> None:
+        """Announce units whose waveforms will be read one by one; a remote file fetches them together."""
+        if self._stored is not None and len(rows):
+            _ = self._stored.unit  # reads a few by itself, which had better come first
+            self._stored.fetch(self._rows[np.asarray(rows, dtype=np.int64)])
 
     def take(self, rows: Integer) -> MeanWaveforms:
         """Waveforms of these units; the unit of measure stays that of the whole table."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,11 @@ from nwb_celltype import labels
 from nwb_celltype.errors import InputError, RefusedError, UsageError
 from nwb_celltype.features.counts import count_train
 from nwb_celltype.labels import LabelledUnits, clean_labels, labelled_from_units, read_labelled
-from nwb_celltype.runs import Method, Run
+from nwb_celltype.runs import Method
 from nwb_celltype.units import Units
 
+from ..nwb_io.annotations import from_classifier, graft_into
+from ..nwb_io.files import plain
 from .synthetic import CLASSES, RATE_HZ, make_arrays, make_spikes, make_waveform, save
 
 
@@ -128,18 +128,17 @@ def test_pickles_and_missing_files_are_refused(tmp_path: Path) -> None:
         read_labelled(path, labels=tmp_path / "labels.csv")
 
 
-def test_table_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    units = Units.from_arrays([[0.1, 0.2], [0.3], [0.4]], unit_ids=[3, 7, 8])
-    monkeypatch.setattr("nwb_celltype.units.read_units", lambda path: contextlib.nullcontext(units))
+def test_table_of_labels(tmp_path: Path) -> None:
+    path = plain(tmp_path / "session.nwb", ids=(3, 7, 8))
     table = tmp_path / "labels.csv"
     table.write_text("cluster_id;label\n3;MLI\n7;\n")
-    assert read_labelled(tmp_path / "session.nwb", labels=table).cell_type.tolist() == ["MLI", "", ""]
+    assert read_labelled(path, labels=table).cell_type.tolist() == ["MLI", "", ""]
     table.write_text("unit_id,cell_type\n3,MLI\n9,GoC\n")
     with pytest.raises(InputError, match="labels unit 9, which"):
-        read_labelled(tmp_path / "session.nwb", labels=table)
+        read_labelled(path, labels=table)
     table.write_text("unit_id,cell_type\n3,MLI\n3,GoC\n")
     with pytest.raises(InputError, match="unit 3 is labelled twice"):
-        read_labelled(tmp_path / "session.nwb", labels=table)
+        read_labelled(path, labels=table)
 
 
 def test_real_rows(c4: Path) -> None:
@@ -221,17 +220,11 @@ def test_units_without_anything_are_not_the_same_row(tmp_path: Path) -> None:
     assert not any("same row" in said for said in read_labelled(save(tmp_path / "units.npz", arrays)).problems())
 
 
-def test_predictions_are_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    units = Units.from_arrays([[0.1, 0.2], [0.3]], unit_ids=[7, 9])
-    run = Run(
-        "guess", Method("classifier", {}), ("MLI",), np.array([7, 9]), np.array(["MLI", "unclassified"]),
-        np.array([False, True]), np.array(["", "low_confidence"]), np.array(["", ""]),
-    )  # fmt: skip
-    monkeypatch.setattr("nwb_celltype.units.read_units", lambda path: contextlib.nullcontext(units))
-    monkeypatch.setattr("nwb_celltype.runs.choose_run", lambda path, name: run)
+def test_predictions_are_no_labels(tmp_path: Path) -> None:
+    path = plain(tmp_path / "session.nwb", ids=(7, 9))
+    graft_into(path, from_classifier((7, 9), run_name="guess"))
     with pytest.raises(RefusedError, match=r"a classifier predicted \(run 'guess'\)"):
-        read_labelled(tmp_path / "session.nwb")
-    assert read_labelled(tmp_path / "session.nwb", run="guess").cell_type.tolist() == ["MLI", ""]
-    named = replace(run, method=Method("expert", {}))
-    monkeypatch.setattr("nwb_celltype.runs.choose_run", lambda path, name: named)
-    assert read_labelled(tmp_path / "session.nwb").cell_type.tolist() == ["MLI", ""]
+        read_labelled(path)
+    assert read_labelled(path, run="guess").cell_type.tolist() == ["PkC_ss", ""]
+    graft_into(path, from_classifier((7, 9), run_name="named", method=Method("expert", {"person": "Doe, Jane"})))
+    assert read_labelled(path).cell_type.tolist() == ["PkC_ss", ""]

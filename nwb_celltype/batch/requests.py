@@ -1,0 +1,223 @@
+"""What is asked of every asset of a batch: the model, the region, the conditions, and the key that a result has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from nwb_celltype.annotation import scope_of
+from nwb_celltype.batch.selection import RegionRule
+from nwb_celltype.bundles import read_bundle
+from nwb_celltype.errors import UsageError
+from nwb_celltype.features import FEATURE_SPEC_VERSION
+from nwb_celltype.quality import species_of
+
+CONDITIONS = ("species", "subject", "session", "sex", "path")
+"""What a condition can ask for."""
+
+_FORMAT = 1
+_SEXES = {"m": "male", "f": "female", "o": "other", "u": "unknown"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition that an asset must meet.
+
+    Attributes
+    ----------
+    key : str
+        One of `CONDITIONS`.
+    pattern : str
+        What the value must be; ``*`` and ``?`` stand for any letters.
+
+    Examples
+    --------
+    >>> Condition("species", "mouse").holds("Mus musculus - House mouse")
+    True
+    >>> Condition("subject", "CSHL*").holds("NYU-12")
+    False
+    """
+
+    key: str
+    pattern: str
+
+    def holds(self, value: str) -> bool:
+        """Whether a value meets it; letter case does not count."""
+        wanted, found = self.pattern.strip().lower(), value.strip().lower()
+        if self.key == "species":
+            asked, said = species_of(self.pattern), species_of(value)
+            if asked and said and asked == said:
+                return True
+        if self.key == "sex":
+            wanted, found = _SEXES.get(wanted, wanted), _SEXES.get(found, found)
+        return found == wanted or fnmatchcase(found, wanted)
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.pattern}"
+
+
+def read_conditions(where: Mapping[str, str] | Sequence[str] | None) -> tuple[Condition, ...]:
+    """Read conditions from a mapping, or from texts such as ``species=mouse``.
+
+    Raises
+    ------
+    UsageError
+        If one is no condition, or its key is none of `CONDITIONS`.
+
+    Examples
+    --------
+    >>> [str(condition) for condition in read_conditions(["species=mouse"])]
+    ['species=mouse']
+    """
+    pairs: list[tuple[str, str]] = []
+    if isinstance(where, str):
+        where = [where]
+    if isinstance(where, Mapping):
+        pairs = [(str(key), str(value)) for key, value in where.items()]
+    else:
+        for text in where or ():
+            key, equals, value = str(text).partition("=")
+            if not equals:
+                message = f"{text!r} is no condition; write KEY=VALUE, such as species=mouse."
+                raise UsageError(message)
+            pairs.append((key, value))
+    for key, value in pairs:
+        if key.strip().lower() not in CONDITIONS or not value.strip():
+            message = f"{key}={value} is no condition; a key is one of {', '.join(CONDITIONS)}, and its value a text."
+            raise UsageError(message)
+    return tuple(Condition(key.strip().lower(), value.strip()) for key, value in pairs)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every asset; small, and the same on every machine.
+
+    Attributes
+    ----------
+    model : str
+        Name of a shipped model, or absolute path of a model folder.
+    model_name : str
+        Name and version, for people.
+    weights_sha256 : str
+        Of the model; a worker that finds other weights under the name refuses.
+    species : tuple of str
+        That the model was made for; empty for one that asks nothing of them.
+    rule : RegionRule
+        Which units are taken.
+    conditions : tuple of Condition
+    threshold : float or None
+    units_table : str or None
+        HDF5 path of the units table, where files have several.
+    """
+
+    model: str
+    model_name: str
+    weights_sha256: str
+    species: tuple[str, ...]
+    rule: RegionRule
+    conditions: tuple[Condition, ...] = ()
+    threshold: float | None = None
+    units_table: str | None = None
+
+    def key_for(self, digest: str) -> str:
+        """Key of the result for a source: it changes when the source, the model or an option does.
+
+        Parameters
+        ----------
+        digest : str
+            Of the source; empty where nobody knows it.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits; empty without a digest.
+        """
+        if not digest:
+            return ""
+        content = {
+            "format": _FORMAT,
+            "source": digest,
+            "weights_sha256": self.weights_sha256,
+            "threshold": self.threshold,
+            "region": asdict(self.rule),
+            "units_table": self.units_table,
+            "feature_spec_version": FEATURE_SPEC_VERSION,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def unmet(self, known: Mapping[str, str], *, whole: bool) -> str:
+        """Say which condition an asset does not meet; empty where it meets all.
+
+        Parameters
+        ----------
+        known : mapping
+            Values by key; a key that is absent or empty is not known yet.
+        whole : bool
+            Whether `known` is all that there is to know, so that what is missing does not meet its condition.
+        """
+        for condition in self.conditions:
+            value = known.get(condition.key, "")
+            if not value and not whole:
+                continue
+            if not condition.holds(value):
+                return f"--where {condition} does not hold"
+        return ""
+
+    def foreign(self, species: str) -> str:
+        """Say that a species is none of the model's; empty where it is one, or is not stated."""
+        named = species_of(species)
+        if not self.species or not named or named in self.species:
+            return ""
+        return f"the species is {named}; the model was made from {' and '.join(self.species)}"
+
+
+def make_request(
+    model: str | Path,
+    *,
+    region: str | None,
+    where: Mapping[str, str] | Sequence[str] | None,
+    threshold: float | None,
+    units_table: str | None,
+) -> Request:
+    """Check what is asked, once for all assets.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model, or an option is wrong.
+    InputError
+        If the model's files are damaged.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        message = f"The threshold is a probability between 0 and 1, not {threshold}."
+        raise UsageError(message)
+    conditions = read_conditions(where)
+    bundle = read_bundle(model)
+    scope = scope_of(bundle.card)
+    return Request(
+        model=str(model) if not Path(model).is_dir() else str(Path(model).resolve()),
+        model_name=f"{bundle.card['name']} {bundle.card['version']}",
+        weights_sha256=bundle.weights_sha256,
+        species=scope.species,
+        rule=RegionRule.of(region, scope.tissue),
+        conditions=conditions,
+        threshold=None if threshold is None else float(threshold),
+        units_table=units_table,
+    )
+
+
+def entities_of(path: str) -> dict[str, str]:
+    """Entities of a file's DANDI name: ``sub``, ``ses`` and the like.
+
+    Examples
+    --------
+    >>> entities_of("sub-A1/sub-A1_ses-b2_desc-processed_ecephys.nwb")
+    {'sub': 'A1', 'ses': 'b2', 'desc': 'processed'}
+    """
+    stem = re.sub(r"\.nwb(\.zarr)?$", "", path.rpartition("/")[2])
+    return dict(re.findall(r"(?:^|_)([a-z]+)-([^_]+)", stem))

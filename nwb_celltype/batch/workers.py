@@ -1,0 +1,334 @@
+"""Where the work of a batch runs: here, on local processes or threads, or on a cluster, through Dask."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+from nwb_celltype.batch.records import Failure
+from nwb_celltype.errors import NetworkError, UsageError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+CLUSTERS = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "lsf": "LSFCluster",
+    "htcondor": "HTCondorCluster",
+    "oar": "OARCluster",
+    "moab": "MoabCluster",
+}
+"""Batch systems, with the class of dask-jobqueue for each."""
+LOCAL = ("processes", "threads", "synchronous")
+"""What `scheduler` can be besides the address of one."""
+
+_PIP = 'pip install "nwb-celltype[cluster]"'
+_CONNECT_TIMEOUT = "15s"
+
+
+@dataclass(frozen=True)
+class WorkerChoice:
+    """Where the work is to run.
+
+    Attributes
+    ----------
+    scheduler : str or None
+        One of `LOCAL`, or the address of a Dask scheduler; processes by default, and for one asset none.
+    workers : int or None
+        Processes, threads, or jobs of a cluster; as many as there are processors, or assets, by default.
+    cluster : str or None
+        One of `CLUSTERS`.
+    cluster_options : mapping
+        For dask-jobqueue, over what its own configuration says.
+
+    Raises
+    ------
+    UsageError
+        If they do not fit together, or what they need is not installed.
+    """
+
+    scheduler: str | None = None
+    workers: int | None = None
+    cluster: str | None = None
+    cluster_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit together."""
+        if self.scheduler is not None and self.scheduler not in LOCAL and "://" not in self.scheduler:
+            message = (
+                f"{self.scheduler!r} is no scheduler; give {', '.join(LOCAL)}, or an address such as tcp://HOST:8786."
+            )
+            raise UsageError(message)
+        if self.cluster is not None and self.cluster not in CLUSTERS:
+            message = f"There is no cluster {self.cluster!r}; choose one of {', '.join(CLUSTERS)}."
+            raise UsageError(message)
+        if self.cluster is not None and self.scheduler is not None:
+            message = "A cluster brings its own scheduler; give --scheduler or --cluster, not both."
+            raise UsageError(message)
+        if self.cluster_options and self.cluster is None:
+            message = "Options of a cluster need one; say which with --cluster."
+            raise UsageError(message)
+        if self.workers is not None and self.workers < 1:
+            message = f"{self.workers} workers can do nothing; give at least 1."
+            raise UsageError(message)
+        if self.workers is not None and self.scheduler is not None and "://" in self.scheduler:
+            message = f"The scheduler at {self.scheduler} has its own workers; leave out --workers."
+            raise UsageError(message)
+        if self.workers is not None and self.scheduler == "synchronous":
+            message = "A synchronous run has no workers; leave out --workers."
+            raise UsageError(message)
+        needed = [] if self.scheduler in (None, *LOCAL) and self.cluster is None else ["distributed"]
+        require_installed(*needed, *(["dask_jobqueue"] if self.cluster else []))
+
+    def is_here(self, n_tasks: int) -> bool:
+        """Whether so many tasks run in this process, one after the other."""
+        if self.cluster is not None or self.scheduler not in {None, "synchronous"}:
+            return False
+        return self.scheduler == "synchronous" or n_tasks < 2
+
+
+def require_installed(*modules: str) -> None:
+    """Say in one sentence what to install.
+
+    Raises
+    ------
+    UsageError
+        If a module is missing.
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        message = f"This needs {', '.join(name.replace('_', '-') for name in missing)}: {_PIP}"
+        raise UsageError(message)
+
+
+class Workers:
+    """Runs tasks where they were chosen to run; what is needed is started with the first tasks.
+
+    Parameters
+    ----------
+    choice : WorkerChoice
+    say : callable, optional
+        Told a line when workers are started or found.
+
+    Examples
+    --------
+    >>> with Workers(WorkerChoice("synchronous")) as workers:
+    ...     sorted(workers.run(abs, [-3, 2]))
+    [(0, 3), (1, 2)]
+    """
+
+    def __init__(self, choice: WorkerChoice, say: Callable[[str], None] = lambda _: None) -> None:
+        self._choice = choice
+        self._say = say
+        self._stack = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        self._client = None
+
+    def run(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Result | Failure]]:
+        """Do some tasks, one each a node of a Dask graph; a task whose worker dies is done again by another.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module, which every worker can import.
+        tasks : sequence
+
+        Yields
+        ------
+        tuple
+            Place of the task in `tasks`, and its result, or why there is none; in the order in which they end.
+
+        Raises
+        ------
+        NetworkError
+            If the scheduler cannot be reached, or is lost.
+        UsageError
+            If a package or an option of the cluster is missing.
+        """
+        if not tasks:
+            return
+        if self._client is None and self._choice.is_here(len(tasks)):
+            yield from enumerate(map(work, tasks))
+            return
+        if self._client is None:
+            require_installed("distributed")
+            self._client = self._stack.enter_context(_connected(self._choice, len(tasks), self._say))
+        yield from self._distributed(work, tasks)
+
+    def _distributed(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
+        import distributed
+
+        as_completed: Any = distributed.as_completed
+
+        name, run = getattr(work, "__name__", "task"), uuid4().hex[:8]
+        futures = [self._client.submit(work, task, key=f"{name}-{run}-{k}", pure=False) for k, task in enumerate(tasks)]
+        place = {future.key: k for k, future in enumerate(futures)}
+        suspects = []
+        try:
+            for future in as_completed(futures, loop=self._client.loop):
+                k = place[future.key]
+                if _killed_workers(future):
+                    suspects.append(k)  # or it only waited at a worker that another task killed
+                else:
+                    yield k, _answer(future)
+                future.release()  # the file of labels need not stay in a worker's memory
+            for k in suspects:
+                future = self._client.submit(work, tasks[k], key=f"{name}-{run}-{k}-alone", pure=False)
+                futures.append(future)
+                next(iter(as_completed([future], loop=self._client.loop)))
+                yield k, _answer(future)
+        finally:
+            if self._client.status == "running":
+                self._client.cancel([future for future in futures if not future.done()])
+
+
+def _killed_workers(future: Any) -> bool:
+    from distributed import KilledWorker
+
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _answer(future: Any) -> Any:
+    """Result of a task that has ended, or why there is none.
+
+    Raises
+    ------
+    NetworkError
+        If the scheduler was lost.
+    """
+    if future.status == "finished":
+        return future.result()
+    if future.status == "error":
+        return _why_failed(future.exception())
+    message = "The scheduler was lost, or gave the work up; run the same command again to go on."
+    raise NetworkError(message)
+
+
+def _why_failed(error: BaseException) -> Failure:
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        message = (
+            "The workers that tried it died one after the other, most likely for want of memory; use fewer workers, "
+            "or workers with more memory."
+        )
+        return Failure("KilledWorker", message)
+    if isinstance(error, ModuleNotFoundError):
+        message = f"The workers lack {error.name}; install the same version of nwb-celltype on all of them."
+        return Failure("UsageError", message)
+    return Failure.of(error)
+
+
+@contextmanager
+def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -> Iterator[Any]:
+    import logging
+
+    import distributed
+
+    connect: Any = distributed.Client
+    with ExitStack() as stack:
+        if choice.scheduler is not None and "://" in choice.scheduler:
+            target: Any = choice.scheduler
+        elif choice.cluster is not None:
+            target = stack.enter_context(_job_queue(choice, n_tasks))
+        else:
+            target = stack.enter_context(_local_cluster(choice, n_tasks))
+        try:
+            client = stack.enter_context(connect(target, timeout=_CONNECT_TIMEOUT, set_as_default=False))
+        except (OSError, TimeoutError) as error:
+            message = f"There is no Dask scheduler at {choice.scheduler} ({error}); check the address."
+            raise NetworkError(message) from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        scheduler = client.scheduler_info()
+        n_workers = len(scheduler["workers"])
+        where = choice.scheduler if isinstance(target, str) else type(target).__name__
+        say(f"{n_workers} worker{'' if n_workers == 1 else 's'} at {where}")
+        if "dashboard" in scheduler.get("services", {}):
+            say(f"Dask dashboard: {client.dashboard_link}")
+        yield client
+
+
+def _local_cluster(choice: WorkerChoice, n_tasks: int) -> Any:
+    import logging
+
+    import distributed
+
+    start: Any = distributed.LocalCluster
+    n = choice.workers or max(1, min(n_tasks, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
+    by_threads = choice.scheduler == "threads"
+    return start(
+        n_workers=1 if by_threads else n,
+        threads_per_worker=n if by_threads else 1,
+        processes=not by_threads,
+        dashboard_address="127.0.0.1:0" if find_spec("bokeh") is not None else None,
+        silence_logs=logging.CRITICAL,
+    )
+
+
+@contextmanager
+def _job_queue(choice: WorkerChoice, n_tasks: int) -> Iterator[Any]:
+    """Ask a batch system for workers; a job that ends before the work does is asked for again.
+
+    Raises
+    ------
+    UsageError
+        If the batch system is not here, or dask-jobqueue misses an option or does not know one.
+    NetworkError
+        If the batch system takes no job.
+    """
+    import dask
+    import dask_jobqueue
+
+    system = str(choice.cluster)
+    kind = getattr(dask_jobqueue, CLUSTERS[system])
+    configured: Mapping[str, Any] = dask.config.get(f"jobqueue.{system}", {}) or {}
+    options = dict(choice.cluster_options)
+    missing = [name for name in ("cores", "memory") if not (options.get(name) or configured.get(name))]
+    if missing:
+        message = (
+            f"The {system} cluster needs {' and '.join(missing)} of a job: give --cluster-option "
+            f"{missing[0]}=VALUE, or write it into jobqueue.yaml in Dask's configuration folder."
+        )
+        raise UsageError(message)
+    submit = str(getattr(kind.job_cls, "submit_command", "")).partition(" ")[0]
+    if submit and shutil.which(submit) is None:
+        message = f"There is no {submit} on this machine; start the run where jobs of {system} can be submitted."
+        raise UsageError(message)
+    # any free port: another person's dashboard may have the usual one
+    stated = {**(configured.get("scheduler-options") or {}), **(options.pop("scheduler_options", None) or {})}
+    try:
+        cluster = kind(**options, scheduler_options={"dashboard_address": ":0", **stated})
+    except (TypeError, ValueError) as error:
+        message = f"The {system} cluster cannot be used: {' '.join(str(error).split())} See --cluster-option."
+        raise UsageError(message) from error
+    n = choice.workers or n_tasks
+    with cluster:
+
+        async def submit() -> None:
+            cluster.scale(n)
+            await cluster._correct_state()  # only this tells that a job was refused
+
+        try:
+            cluster.sync(submit)
+        except (RuntimeError, OSError) as error:
+            message = f"{system} took no job: {' '.join(str(error).split())}"
+            raise NetworkError(message) from error
+        cluster.adapt(minimum=n, maximum=n)
+        yield cluster
