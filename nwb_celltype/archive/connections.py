@@ -59,8 +59,12 @@ def without_query(text: str) -> str:
     'https://host/file.nwb'
     >>> without_query("DANDI:000007/sub-1/a.nwb")
     'DANDI:000007/sub-1/a.nwb'
+    >>> without_query("https://dandiarchive.org/dandiset/000007/draft/files?location=sub-1/a.nwb")
+    'https://dandiarchive.org/dandiset/000007/draft/files?location=sub-1/a.nwb'
     """
     if "://" not in text:
         return text
     parts = urlsplit(text)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    # where a file lies in a dandiset is no secret, and without it the address names no file
+    is_place = "/dandiset/" in parts.path and parts.query.startswith("location=") and "&" not in parts.query
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query if is_place else "", ""))

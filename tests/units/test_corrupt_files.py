@@ -97,10 +97,16 @@ def test_truncated_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["https://a.org/b.nwb", "s3://bucket/b.nwb", "DANDI:000409", "dandi://dandi/000409"]
+    ("address", "words"),
+    [
+        ("DANDI:409/a.nwb", "six digits"),
+        ("dandi://nowhere/000409/a.nwb", "nowhere"),
+        ("s3://bucket", "names no file"),
+        ("DANDI:000409", "whole dandiset"),
+    ],
 )
-def test_remote_addresses_are_not_supported_yet(address: str) -> None:
-    with pytest.raises(UsageError, match="remote address; download the file"):
+def test_addresses_that_name_no_file(address: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
         read_units(address)
 
 
