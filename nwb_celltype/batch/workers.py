@@ -256,6 +256,8 @@ def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -
             message = f"There is no Dask scheduler at {choice.scheduler} ({error}); check the address."
             raise NetworkError(message) from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        if choice.cluster is None and choice.scheduler in {None, "processes"}:
+            client.run(_pass_over_interrupts)
         scheduler = client.scheduler_info()
         n_workers = len(scheduler["workers"])
         where = choice.scheduler if isinstance(target, str) else type(target).__name__
@@ -263,6 +265,13 @@ def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -
         if "dashboard" in scheduler.get("services", {}):
             say(f"Dask dashboard: {client.dashboard_link}")
         yield client
+
+
+def _pass_over_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to all its processes, to the one that ends the others in order."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _local_cluster(choice: WorkerChoice, n_tasks: int) -> Any:
@@ -321,13 +330,15 @@ def _job_queue(choice: WorkerChoice, n_tasks: int) -> Iterator[Any]:
     n = choice.workers or n_tasks
     with cluster:
 
-        async def submit() -> None:
+        async def ask() -> None:
             cluster.scale(n)
             await cluster._correct_state()  # only this tells that a job was refused
 
         try:
-            cluster.sync(submit)
+            cluster.sync(ask)
         except (RuntimeError, OSError) as error:
+            for jobs in (cluster.worker_spec, cluster.workers, cluster._created):
+                jobs.clear()  # it would wait for them when it is closed
             message = f"{system} took no job: {' '.join(str(error).split())}"
             raise NetworkError(message) from error
         cluster.adapt(minimum=n, maximum=n)
