@@ -89,13 +89,12 @@ class StoredWaveforms:
         if self._read_unit is None:
             self.ranges.fetch(rows)
 
-    @cached_property
-    def unit(self) -> WaveformUnit:
-        """Unit of measure, judged from the stated one and the size of a sample of waveforms of the whole table."""
-        return judge_unit(self._stated_unit, self._typical_peak())
+    def unit_of(self, rows: Integer) -> WaveformUnit:
+        """Unit of measure, judged from the stated one and the size of a sample of the waveforms in these rows."""
+        return judge_unit(self._stated_unit, self._typical_peak(rows))
 
-    def _typical_peak(self) -> float | None:
-        present = np.flatnonzero(self.ranges.stops > self.ranges.starts)
+    def _typical_peak(self, rows: Integer) -> float | None:
+        present = rows[self.ranges.stops[rows] > self.ranges.starts[rows]]
         wanted = _UNITS_LOOKED_AT // _PLACES_LOOKED_AT
         peaks: list[float] = []
         for part in np.array_split(present, _PLACES_LOOKED_AT):
@@ -177,6 +176,11 @@ class MeanWaveforms(UnitSequence["Float | None"]):
         self._stored = stored
         self._rows = rows
 
+    @cached_property
+    def _unit(self) -> WaveformUnit:
+        # of the units that are asked about, so that nothing of the others is read
+        return WaveformUnit(1.0, None) if self._stored is None else self._stored.unit_of(self._rows)
+
     @classmethod
     def from_arrays(cls, arrays: Sequence[ArrayLike | None]) -> MeanWaveforms:
         """Waveforms from one array in microvolts per unit, (samples,) or (samples, channels), or None.
@@ -203,7 +207,7 @@ class MeanWaveforms(UnitSequence["Float | None"]):
     @property
     def unit_note(self) -> str | None:
         """What was odd about the unit of measure, None when nothing was. Reads a few waveforms the first time."""
-        return None if self._stored is None else self._stored.unit.note
+        return self._unit.note
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -211,22 +215,22 @@ class MeanWaveforms(UnitSequence["Float | None"]):
     def _one(self, i: int) -> Float | None:
         if self._stored is None or not self.are_present[i]:
             return None
-        return _scaled(self._stored.one(int(self._rows[i])), self._stored.unit.to_microvolts)
+        return _scaled(self._stored.one(int(self._rows[i])), self._unit.to_microvolts)
 
     def __iter__(self) -> Iterator[Float | None]:
         if self._stored is None:
             return iter([None] * len(self))
-        factor = self._stored.unit.to_microvolts
+        factor = self._unit.to_microvolts
         return (_scaled(waveform, factor) for waveform in self._stored.all(self._rows))
 
     def fetch(self, rows: Sequence[int] | Integer) -> None:
         """Announce units whose waveforms will be read one by one; a remote file fetches them together."""
         if self._stored is not None and len(rows):
-            _ = self._stored.unit  # reads a few by itself, which had better come first
+            _ = self._unit  # reads a few by itself, which had better come first
             self._stored.fetch(self._rows[np.asarray(rows, dtype=np.int64)])
 
     def take(self, rows: Integer) -> MeanWaveforms:
-        """Waveforms of these units; the unit of measure stays that of the whole table."""
+        """Waveforms of these units; their unit of measure is judged from them alone."""
         return MeanWaveforms(self._stored, self._rows[rows])
 
 
