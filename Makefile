@@ -7,7 +7,7 @@ FILE ?=
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint bench bench-convert clean
+.PHONY: demo test lint bench bench-convert bench-streaming clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ BENCH ?= bench
 bench-convert: $(STAMP)
 	$(BIN)/python benchmarks/mean_waveforms.py --data-dir "$(BENCH)"
 	$(BIN)/python benchmarks/convert.py --data-dir "$(BENCH)"
+
+# Units of a remote file beside remfile and fsspec, on two files that it writes in BENCH (about 1.2 GB).
+bench-streaming: $(STAMP)
+	$(BIN)/python benchmarks/streaming.py --data-dir "$(BENCH)"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo
