@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         RefusedError,
         UsageError,
     )
-    from nwb_celltype.evaluation import evaluate
+    from nwb_celltype.evaluation import compare, evaluate
+    from nwb_celltype.explanation import explain
     from nwb_celltype.fetching import fetch
     from nwb_celltype.finding import find
     from nwb_celltype.label_frames import load_labels
@@ -54,9 +55,11 @@ _HOME = {
     "annotate_units": "annotation",
     "check": "nwb_io",
     "choose_run": "runs",
+    "compare": "evaluation",
     "convert": "converters",
     "converters": "",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "features": "",
     "fetch": "fetching",
     "find": "finding",
@@ -88,9 +91,11 @@ __all__ = [
     "annotate_units",
     "check",
     "choose_run",
+    "compare",
     "convert",
     "converters",
     "evaluate",
+    "explain",
     "features",
     "fetch",
     "find",

@@ -1,7 +1,8 @@
 """Model folders: weights, a card that says what they are, a licence; every byte checked before it is used.
 
 A model is a folder with ``model.safetensors`` (all members of the ensemble), ``model.json`` (the card), ``LICENSE``,
-and optionally ``training_rows.json`` (hashes of the units it was trained on). Nothing in it is executed or unpickled.
+and optionally ``training_rows.json`` (hashes of the units it was trained on) and ``examples.json`` (what it says about
+made-up units). Nothing in it is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -20,17 +21,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.tensor_files import map_tensors, sha256_of_file, write_tensors
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 LICENCE = "LICENSE"
 TRAINING_ROWS = "training_rows.json"
+EXAMPLES = "examples.json"
+FILES = (WEIGHTS, CARD, LICENCE, TRAINING_ROWS, EXAMPLES)
+"""All that a model folder may hold; the last two are optional."""
 
 _SHIPPED = Path(__file__).parent / "weights"
 _REGISTRY = _SHIPPED / "registry.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _FOREIGN = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib", ".dill", ".npy", ".npz", ".h5", ".onnx"}
+_DTYPES = (np.float32, np.int16, np.int32)
+_MAX_NAME = 100
 _MAX_BYTES = 512 * 1024 * 1024
+_MAX_MAPPED_BYTES = 16 * 1024**3
 _MAX_JSON_BYTES = 64 * 1024 * 1024  # parsed JSON takes many times its size
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
@@ -70,6 +78,8 @@ class Bundle:
         Sha256 of the weights file.
     training_rows : mapping of str to frozenset of str
         Hashes of the training units by part (``waveform``, ``train``); empty if the folder does not say.
+    examples : mapping
+        What the model said about made-up units when it was trained; empty if the folder does not say.
     """
 
     path: Path
@@ -77,11 +87,12 @@ class Bundle:
     tensors: Mapping[str, NDArray[Any]]
     weights_sha256: str
     training_rows: Mapping[str, frozenset[str]]
+    examples: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class ShippedModel:
-    """One line of the list of shipped models."""
+class ListedModel:
+    """One line of the list of models; `origin` is ``shipped`` or ``installed``."""
 
     name: str
     version: str
@@ -90,6 +101,7 @@ class ShippedModel:
     classes: tuple[str, ...]
     weights_sha256: str
     licence_file: Path
+    origin: str = "shipped"
 
     def to_json(self) -> dict[str, Any]:
         """Return what `models list --json` prints."""
@@ -101,37 +113,41 @@ class ShippedModel:
             "classes": list(self.classes),
             "weights_sha256": self.weights_sha256,
             "licence_file": str(self.licence_file),
+            "origin": self.origin,
         }
 
 
-def models() -> list[ShippedModel]:
-    """List the models that come with the package, with their licences.
+def models() -> list[ListedModel]:
+    """List the models that are at hand, with their licences: those of the package, then those that were imported.
 
     Returns
     -------
-    list of ShippedModel
+    list of ListedModel
+
+    Raises
+    ------
+    InputError
+        If the card of one of them cannot be read.
 
     Examples
     --------
     >>> from nwb_celltype.bundles import models
-    >>> [(model.name, model.licence) for model in models()]
-    [('cerebellum', 'CC-BY-NC-SA-4.0')]
+    >>> {model.name: model.licence for model in models()}["cerebellum"]
+    'CC-BY-NC-SA-4.0'
     """
-    found = []
-    for name in sorted(_registry()):
-        card = read_card(_SHIPPED / name)
-        found.append(
-            ShippedModel(
-                name=name,
-                version=card["version"],
-                licence=card["licence"],
-                description=card["description"],
-                classes=tuple(card["classes"]),
-                weights_sha256=card["weights_sha256"],
-                licence_file=_SHIPPED / name / LICENCE,
-            )
-        )
-    return found
+    shipped = _registry()
+    return [_listed(_SHIPPED / name, "shipped") for name in sorted(shipped)] + [
+        _listed(folder, "installed") for folder in _installed() if folder.name not in shipped
+    ]
+
+
+def models_folder() -> Path:
+    """Where imported models lie: ``models`` in `$NWB_CELLTYPE_CACHE`, else in the user's data folder."""
+    if folder := os.environ.get("NWB_CELLTYPE_CACHE"):
+        return Path(folder) / "models"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("nwb-celltype", appauthor=False)) / "models"
 
 
 def read_bundle(name_or_path: str | Path) -> Bundle:
@@ -140,7 +156,8 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
     Parameters
     ----------
     name_or_path : str or Path
-        Name of a shipped model, or path of a model folder. A bare name is looked up among the shipped models first.
+        Name of a model, or path of a model folder. A bare name is looked up among the shipped models first, then
+        among the imported ones.
 
     Returns
     -------
@@ -149,7 +166,7 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
     Raises
     ------
     UsageError
-        If there is neither a shipped model nor a folder of that name.
+        If there is neither a model nor a folder of that name.
     InputError
         If a file is missing, foreign, damaged, or not the one whose hash was recorded.
 
@@ -164,10 +181,13 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
     shipped = registry.get(text) if isinstance(name_or_path, str) else None
     folder = _SHIPPED / text if shipped is not None else Path(name_or_path)
     if shipped is None:
+        if isinstance(name_or_path, str) and is_model_name(text):
+            installed = models_folder() / text
+            folder = installed if installed.is_dir() else folder
         _check_folder(folder, text, registry)
     card = read_card(folder)
-    weights = _read_bytes(folder / WEIGHTS)
-    weights_sha256 = hashlib.sha256(weights).hexdigest()
+    weights = None if _is_large(folder / WEIGHTS) else _read_bytes(folder / WEIGHTS)
+    weights_sha256 = sha256_of_file(folder / WEIGHTS) if weights is None else hashlib.sha256(weights).hexdigest()
     _check_hash(folder / WEIGHTS, weights_sha256, card["weights_sha256"], "its card")
     if shipped is not None:
         _check_hash(folder / WEIGHTS, weights_sha256, shipped["weights_sha256"], "the list of shipped models")
@@ -177,7 +197,8 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
             f"{folder} has no {LICENCE} file; a model without its licence is not used. Get the whole folder again."
         )
         raise InputError(message)
-    return Bundle(folder, card, _tensors(folder / WEIGHTS, weights), weights_sha256, _training_rows(folder, card))
+    tensors = _tensors(folder / WEIGHTS, weights)
+    return Bundle(folder, card, tensors, weights_sha256, _training_rows(folder, card), _examples(folder, card))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -213,6 +234,7 @@ def save_bundle(
     card: Mapping[str, Any],
     licence_text: str,
     training_rows: Mapping[str, list[str]] | None = None,
+    examples: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a model folder; an existing one is only replaced when it is a model folder.
 
@@ -221,10 +243,12 @@ def save_bundle(
     folder : str or Path
     tensors : mapping of str to array
     card : mapping
-        ``weights_sha256`` and ``training_rows_sha256`` are added, or replaced.
+        ``weights_sha256``, ``training_rows_sha256`` and ``examples_sha256`` are added, or replaced.
     licence_text : str
     training_rows : mapping of str to list of str, optional
         Hashes of the training units by part.
+    examples : mapping, optional
+        What the model says about made-up units, from `nwb_celltype.verification`.
 
     Returns
     -------
@@ -240,21 +264,35 @@ def save_bundle(
 
     folder = Path(folder)
     check_output(folder)
-    weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
-    full = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    part = None
+    if sum(value.nbytes for value in tensors.values()) > _MAX_BYTES:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        full = {**card, "weights_sha256": write_tensors(part, tensors)}
+    else:
+        weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
+        full = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     full.pop("training_rows_sha256", None)
-    files = {WEIGHTS: weights, LICENCE: licence_text.encode()}
+    full.pop("examples_sha256", None)
+    files = {LICENCE: licence_text.encode()} | ({} if part else {WEIGHTS: weights})
     if training_rows is not None:
         rows = json.dumps({part: sorted(hashes) for part, hashes in training_rows.items()}, indent=0).encode()
         full["training_rows_sha256"] = hashlib.sha256(rows).hexdigest()
         files[TRAINING_ROWS] = rows
+    if examples is not None:
+        said = (json.dumps(examples, indent=1, allow_nan=False) + "\n").encode()
+        full["examples_sha256"] = hashlib.sha256(said).hexdigest()
+        files[EXAMPLES] = said
     try:
         files[CARD] = (json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
     except (TypeError, ValueError) as error:
         message = f"The card of {folder} cannot be written as JSON ({error}); give it finite numbers and plain values."
         raise UsageError(message) from error
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / TRAINING_ROWS).unlink(missing_ok=True)
+    for name in {TRAINING_ROWS, EXAMPLES} - files.keys():
+        (folder / name).unlink(missing_ok=True)
+    if part:
+        part.replace(folder / WEIGHTS)
     for name, data in files.items():
         _write(folder / name, data)
     return folder
@@ -276,7 +314,7 @@ def check_output(folder: str | Path) -> None:
     if folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; name a new folder for the model."
         raise UsageError(message)
-    strange = {p.name for p in folder.iterdir()} - {WEIGHTS, CARD, LICENCE, TRAINING_ROWS} if folder.is_dir() else set()
+    strange = {p.name for p in folder.iterdir()} - {*FILES} if folder.is_dir() else set()
     if strange:
         message = f"{folder} holds other files ({', '.join(sorted(strange)[:3])}); name a new or a model folder."
         raise UsageError(message)
@@ -299,6 +337,37 @@ def shipped_folder(name: str) -> Path:
     return _SHIPPED / name
 
 
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    return tuple(sorted(_registry()))
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a text can be the name of a model: lower-case letters, digits, ``_``, ``.`` and ``-``."""
+    return len(text) <= _MAX_NAME and _NAME.fullmatch(text) is not None
+
+
+def _installed() -> list[Path]:
+    folder = models_folder()
+    return (
+        sorted(one for one in folder.iterdir() if is_model_name(one.name) and one.is_dir()) if folder.is_dir() else []
+    )
+
+
+def _listed(folder: Path, origin: str) -> ListedModel:
+    card = read_card(folder)
+    return ListedModel(
+        name=folder.name,
+        version=card["version"],
+        licence=card["licence"],
+        description=card["description"],
+        classes=tuple(card["classes"]),
+        weights_sha256=card["weights_sha256"],
+        licence_file=folder / LICENCE,
+        origin=origin,
+    )
+
+
 def _registry() -> dict[str, dict[str, str]]:
     if not _REGISTRY.is_file():
         return {}
@@ -308,6 +377,8 @@ def _registry() -> dict[str, dict[str, str]]:
 
 def _check_folder(folder: Path, text: str, registry: Mapping[str, object]) -> None:
     known = ", ".join(sorted(registry)) or "none"
+    installed = ", ".join(one.name for one in _installed())
+    known += f"; imported: {installed}" if installed else ""
     if os.path.isfile(folder):  # unlike `Path.is_file`, takes any text, however long
         kind = "a pickle or a foreign weights file" if folder.suffix.lower() in _FOREIGN else "a file"
         message = f"{folder} is {kind}; a model is a folder with {WEIGHTS} and {CARD}, and nothing else is loaded."
@@ -322,18 +393,26 @@ def _check_folder(folder: Path, text: str, registry: Mapping[str, object]) -> No
         raise InputError(message)
 
 
-def _tensors(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
+def _is_large(path: Path) -> bool:
+    """Whether a weights file is mapped instead of read; ensembles of thousands of networks are larger than memory."""
+    return path.is_file() and _MAX_BYTES < path.stat().st_size <= _MAX_MAPPED_BYTES
+
+
+def _tensors(path: Path, data: bytes | None) -> dict[str, NDArray[Any]]:
+    """Tensors of the bytes of a file, or of the file itself where it is large."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        tensors: dict[str, NDArray[Any]] = load(data)
+        tensors: dict[str, NDArray[Any]] = map_tensors(path) if data is None else load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         message = f"{path} is not a readable safetensors file ({error}); get the model again."
         raise InputError(message) from error
     for name, value in tensors.items():
-        if value.dtype != np.float32 or not np.isfinite(value).all():
-            message = f"{path}: tensor {name!r} is not finite float32; the model is damaged, get it again."
+        if value.dtype not in _DTYPES or not all(np.isfinite(part).all() for part in np.atleast_1d(value)):
+            message = (
+                f"{path}: tensor {name!r} is not finite float32 or whole numbers; the model is damaged, get it again."
+            )
             raise InputError(message)
     return tensors
 
@@ -350,6 +429,20 @@ def _training_rows(folder: Path, card: Mapping[str, Any]) -> dict[str, frozenset
     except (AttributeError, TypeError) as error:
         message = f"{path} is not a list of hashes ({error}); get the model again."
         raise InputError(message) from error
+
+
+def _examples(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    stated = card.get("examples_sha256")
+    if stated is None:
+        return {}
+    path = folder / EXAMPLES
+    raw = _read_bytes(path, _MAX_JSON_BYTES)
+    _check_hash(path, hashlib.sha256(raw).hexdigest(), str(stated), "its card")
+    said = _parse(path, raw)
+    if not isinstance(said, dict):
+        message = f"{path} holds no predictions; get the model again."
+        raise InputError(message)
+    return said
 
 
 def _check_hash(path: Path, found: str, expected: str, where: str) -> None:

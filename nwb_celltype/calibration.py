@@ -15,6 +15,16 @@ from nwb_celltype.errors import UsageError
 
 DEFAULT_THRESHOLD = 0.5
 """Least calibrated top probability of an answer: a class must be more probable than all others together."""
+HOME_ACCURACY = 0.975
+"""Share of right answers among units kept aside that the threshold is chosen for: half a point above what is wanted of
+new units, because a threshold fits the units it was chosen on best."""
+AWAY_ACCURACY = 0.92
+"""The same for units of laboratories left out."""
+LEAST_COVERAGE = 0.8
+"""Share of the units kept aside that are answered in any case."""
+STRANGER_QUANTILE = 0.95
+"""Share of real units, kept aside at home and in laboratories left out with the same weight, that the forests of
+strangers must not flag."""
 OOD_QUANTILE = 0.98
 """Share of the real units of left-out laboratories that must not be flagged as unlike the training data."""
 
@@ -133,6 +143,55 @@ def risk_coverage(probability: Probabilities, labels: Labels) -> RiskCoverage:
     return RiskCoverage(n / len(labels), np.cumsum(right) / n, confidence[order])
 
 
+def choose_threshold(
+    home: tuple[Probabilities, Labels],
+    away: tuple[Probabilities, Labels] | None = None,
+    *,
+    home_accuracy: float = HOME_ACCURACY,
+    away_accuracy: float = AWAY_ACCURACY,
+    least_coverage: float = LEAST_COVERAGE,
+) -> float:
+    """Choose the least top probability of an answer, on units that the model was not trained on.
+
+    Parameters
+    ----------
+    home : pair of (n, k) and (n,) arrays
+        Calibrated probabilities and labels of units kept aside in cross-validation.
+    away : the same, optional
+        Of units of laboratories that were left out.
+    home_accuracy, away_accuracy : float
+        Share of the answers that shall be right.
+    least_coverage : float
+        Share of the units kept aside at home that are answered in any case: the accuracy elsewhere is not bought by
+        silence at home.
+
+    Returns
+    -------
+    float
+        `DEFAULT_THRESHOLD` or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = np.array([[0.99, 0.01], [0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    >>> choose_threshold((p, np.array([0, 0, 0, 0, 1])))
+    0.7
+    """
+    wanted = [_threshold_for(*home, home_accuracy)]
+    if away is not None and len(away[1]):
+        wanted.append(_threshold_for(*away, away_accuracy))
+    curve = risk_coverage(*home)
+    most = float(curve.threshold[min(int(np.ceil(least_coverage * len(home[1]))), len(home[1])) - 1])
+    return max(DEFAULT_THRESHOLD, min(max(wanted), most))
+
+
+def _threshold_for(probability: Probabilities, labels: Labels, accuracy: float) -> float:
+    """Least threshold at which the answers are right this often; 1 if none is."""
+    curve = risk_coverage(probability, labels)
+    enough = np.flatnonzero(curve.accuracy >= accuracy)
+    return float(curve.threshold[enough[-1]]) if len(enough) else 1.0
+
+
 def decide(
     probability: Probabilities,
     ood_score: NDArray[np.float64],
@@ -165,6 +224,20 @@ def decide(
     filled = np.nan_to_num(probability, nan=-1.0)
     answered = (filled.max(axis=1) >= threshold) & ~(np.nan_to_num(ood_score, nan=np.inf) > ood_threshold)
     return np.where(answered & (filled.max(axis=1) >= 0), filled.argmax(axis=1), -1)
+
+
+def weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
+    """Return the least value that at most `share` of the weight does not exceed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weighted_quantile(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0]), 0.5)
+    2.0
+    """
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(reached, share - 1e-12)), len(values) - 1)])
 
 
 def fit_novelty(z: Matrix, labels: Labels, n_classes: int) -> tuple[Matrix, Matrix]:

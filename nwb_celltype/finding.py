@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from nwb_celltype.archive.catalogue import CatalogueEntry, read_catalogue
 from nwb_celltype.archive.dandisets import Dandiset, describe
 from nwb_celltype.archive.instances import find_instance, read_archive
 from nwb_celltype.archive.keywords import DANDISET_KEYWORDS, LABELS, classes_in, counts_in, sources_in
-from nwb_celltype.errors import InputError, RefusedError, UsageError
+from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.quality import species_of
 from nwb_celltype.taxonomy import CEREBELLUM, FOREBRAIN
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dandi.dandiapi import DandiAPIClient
 
 _GROUND_TRUTH = "ground_truth"
+_OURS = tuple(dict.fromkeys((*CEREBELLUM.labels, *FOREBRAIN.labels)))
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class _Wish:
         named = _common(asset.species.split("; ")) or tuple(elsewhere)
         return (
             (not self.species or self.species in named)
-            and (not self.cell_type or self.cell_type in classes_in(asset.keywords))
+            and (not self.cell_type or self.cell_type.lower() in map(str.lower, classes_in(asset.keywords)))
             and (not self.ground_truth or _GROUND_TRUTH in sources_in(asset.keywords))
         )
 
@@ -131,7 +133,7 @@ def find(
     species : str, optional
         Common or Latin name, or an NCBI term.
     cell_type : str, optional
-        One of our classes, such as ``PkC_ss``.
+        A class, such as ``PkC_ss``, of a taxonomy of ours or any other; upper and lower case are one.
     ground_truth : bool, default: False
         Only labels that rest on evidence, not on a model or an expert's eye.
     instance : str, optional
@@ -148,7 +150,9 @@ def find(
     Raises
     ------
     UsageError
-        If there is no such class or no species is named, or labels are asked of the catalogue alone.
+        If no species is named, or labels are asked of the catalogue alone.
+    NothingToDoError
+        If nothing fits, and the class is none of ours but written much like one that there is, which is named.
     NetworkError
         If the server fails or cannot be reached.
 
@@ -162,7 +166,11 @@ def find(
     if catalogue_only and about_labels:
         msg = "The catalogue lists recordings without labels of ours; leave the class and ground truth out."
         raise UsageError(msg)
-    labelled = () if catalogue_only else _labelled(wish, instance)
+    seen: set[str] = set()
+    labelled = () if catalogue_only else _labelled(wish, instance, seen)
+    if wish.cell_type and not labelled and (alike := _written_alike(wish.cell_type, {*_OURS, *seen})):
+        msg = f"No dandiset that fits has a class {wish.cell_type!r}. Did you mean {' or '.join(alike)}?"
+        raise NothingToDoError(msg)
     if about_labels:
         return labelled
     listed = {one.address.text for one in labelled}
@@ -173,7 +181,8 @@ def find(
     )
 
 
-def _labelled(wish: _Wish, instance: str | None) -> tuple[Found, ...]:
+def _labelled(wish: _Wish, instance: str | None, seen: set[str]) -> tuple[Found, ...]:
+    """Labelled dandisets that fit; adds the classes of all that were looked at to `seen`."""
     archive = find_instance(instance)
 
     def read(client: DandiAPIClient) -> list[Dandiset]:
@@ -182,7 +191,7 @@ def _labelled(wish: _Wish, instance: str | None) -> tuple[Found, ...]:
         return [one for one in found if one is not None]
 
     dandisets = read_archive(archive, read, what=f"searching {archive.name} for labelled dandisets")
-    rows = (_found(one, wish) for one in dandisets)
+    rows = (_found(one, wish, seen) for one in dandisets)
     return tuple(sorted((row for row in rows if row is not None), key=lambda row: row.dandiset))
 
 
@@ -200,13 +209,14 @@ def _with_keywords(client: DandiAPIClient, instance: str, row: Mapping[str, Any]
     return None
 
 
-def _found(dandiset: Dandiset, wish: _Wish) -> Found | None:
+def _found(dandiset: Dandiset, wish: _Wish, seen: set[str]) -> Found | None:
     try:
         assets = list_assets(dandiset.address)
     except (InputError, RefusedError):
         return None
     species = _common(dandiset.species)
     labelled = [a for a in assets if LABELS in a.keywords or classes_in(a.keywords)]
+    seen.update(label for asset in labelled for label in classes_in(asset.keywords))
     fitting = [asset for asset in labelled if wish.fits(asset, species)]
     if not fitting and (labelled or wish.species or wish.cell_type or wish.ground_truth):
         return None
@@ -261,9 +271,13 @@ def _species_named(text: str | None) -> str:
 def _class_named(text: str | None) -> str:
     if not text:
         return ""
-    labels = tuple(dict.fromkeys((*CEREBELLUM.labels, *FOREBRAIN.labels)))
-    for label in labels:
-        if label.lower() == text.strip().lower():
-            return label
-    msg = f"There is no class {text!r}. Classes are {', '.join(labels)}."
-    raise UsageError(msg)
+    named = text.strip()
+    return next((label for label in _OURS if label.lower() == named.lower()), named)
+
+
+def _written_alike(name: str, known: Iterable[str]) -> list[str]:
+    """Classes that somebody may have meant who wrote another name; none if the name is one of them."""
+    by_letters = {label.lower(): label for label in sorted(known)}
+    if name.lower() in by_letters:
+        return []
+    return [by_letters[letters] for letters in difflib.get_close_matches(name.lower(), by_letters, n=3, cutoff=0.7)]

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.errors import InputError, RefusedError, UsageError
+from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.feature_table import SUFFIXES, read_feature_table
+from nwb_celltype.label_choice import LabelsAre, choose_labels
 from nwb_celltype.label_table import read_label_table
 from nwb_celltype.taxonomy import means_no_label
 
@@ -33,10 +35,6 @@ _STEPS = 1000
 _NEEDED = ("waveform", "waveform_rate_hz", "cell_type")
 _OPTIONAL = ("isi_counts", "acg_counts", "unit_id", "recording", "subject", "lab", "species")
 _MAX_BYTES = 4 * 1024**3
-
-
-class PredictionsOnlyError(RefusedError):
-    """A file holds no labels but a classifier's, and nobody asked for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,8 @@ class LabelledUnits:
     groups : (n,) array of str
         Recording or subject; rows of one group never lie on both sides of a fold. Empty where unknown.
     lab, species, source : str
-        `source` is the file, for messages.
+        Of all rows; empty where they differ, then `features` has a coordinate of that name. `source` is the file, for
+        messages.
     """
 
     features: xr.Dataset
@@ -82,14 +81,18 @@ class LabelledUnits:
     def part_sha256(self) -> NDArray[np.str_]:
         """(n, 2) hashes of the waveform and of the spike train of each row (`PARTS`); empty where there is none.
 
-        They depend on the shape of the waveform, its rate and the 1 ms counts, not on the unit of measure, the storage
-        type or the file: a row that was copied elsewhere is found again, and nearly every one that was scaled (in
-        single precision a sample may round the other way in fewer than 1 % of the rows).
+        They depend on the shape of the waveform, its rate and the 1 ms counts (for rows of a table on the statistics of
+        the one and of the other), not on the unit of measure, the storage type or the file: a row that was copied
+        elsewhere is found again, and nearly every one that was scaled (in single precision a sample may round the
+        other way in fewer than 1 % of the rows).
         """
         isi, acg = self.features["isi_counts"].values, self.features["acg_counts"].values
+        shapes, intervals = self._tabled()
         rows = [
-            (_hash_waveform(w, rate), _hash_train(i, a))
-            for w, rate, i, a in zip(self.waveforms, self.sampling_rate_hz, isi, acg, strict=True)
+            (_hash_waveform(w, rate) or _hash_numbers("waveform", s), _hash_train(i, a) or _hash_numbers("train", t))
+            for w, rate, i, a, s, t in zip(
+                self.waveforms, self.sampling_rate_hz, isi, acg, shapes, intervals, strict=True
+            )
         ]
         return np.array(rows, dtype=str).reshape(len(self), len(PARTS))
 
@@ -153,6 +156,17 @@ class LabelledUnits:
         ]
         return said
 
+    def _tabled(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, ...) statistics of waveforms and of trains, where nothing else is known of them."""
+        if "unit_statistics" not in self.features or "recording" not in self.features.coords:
+            nothing = np.empty((len(self), 0))
+            return nothing, nothing
+        from nwb_celltype.features.unit_statistics import INTERVAL_STATISTICS, SHAPE_STATISTICS
+
+        each = self.features["unit_statistics"]
+        shapes, intervals = ([*SHAPE_STATISTICS], [*INTERVAL_STATISTICS])
+        return each.sel(unit_statistic=shapes).values, each.sel(unit_statistic=intervals).values
+
     def _repeated_trains(self) -> NDArray[np.bool_]:
         trains = self.part_sha256[:, PARTS.index("train")]
         repeated = np.ones(len(self), dtype=bool)
@@ -161,16 +175,23 @@ class LabelledUnits:
 
 
 def read_labelled(
-    path: str | Path, *, labels: str | Path | None = None, run: str | None = None, lab: str = "", species: str = ""
+    path: str | Path,
+    *,
+    labels: str | Path | None = None,
+    run: str | None = None,
+    labels_are: LabelsAre | None = None,
+    lab: str = "",
+    species: str = "",
 ) -> LabelledUnits:
-    """Read labelled units from an ``.npz`` of arrays or from an NWB file.
+    """Read labelled units from an ``.npz`` of arrays, a ``.csv`` of statistics, or from an NWB file.
 
     Parameters
     ----------
     path : str or Path
         ``.npz`` with ``waveform`` (n, samples), ``waveform_rate_hz``, ``cell_type`` (n,) and, if there are spikes,
         ``isi_counts`` (n, 100) and ``acg_counts`` (n, 201); optionally ``unit_id``, ``recording`` or ``subject``,
-        ``lab`` and ``species``. Or ``.nwb``, also by its address (``dandi://``, ``DANDI:``, ``https://``, ``s3://``).
+        ``lab`` and ``species``. ``.csv`` with statistics of units, as `nwb_celltype.feature_table.read_feature_table`
+        reads it. Or ``.nwb``, also by its address (``dandi://``, ``DANDI:``, ``https://``, ``s3://``).
         The units of a detached file are read from the file of the same identifier beside it, else from the address
         that it states, if they are the ones that were annotated; units that its run does not name are left out.
     labels : str or Path, optional
@@ -178,6 +199,9 @@ def read_labelled(
         default the labels are those of `run`.
     run : str, optional
         For NWB: name of the annotation run; by default the published one, unless that is a classifier's.
+    labels_are : {'ground_truth', 'expert'}, optional
+        For NWB: take ground truth alone, or an expert's labels where there is none; a run of another kind is then
+        refused even when it is named. See `nwb_celltype.label_choice.choose_labels`.
     lab, species : str
         Where the file does not say.
 
@@ -193,7 +217,7 @@ def read_labelled(
         If the labels of an NWB file are a classifier's predictions and `run` does not ask for them by name; or if
         detached labels and the units found do not belong together, naming everything that disagrees.
     UsageError
-        If `labels` is given for an ``.npz``, or an ``.npz`` is not on this machine.
+        If `labels` is given for an ``.npz`` or a table, or one of those is not on this machine.
     NetworkError
         If a remote file cannot be reached.
 
@@ -207,17 +231,17 @@ def read_labelled(
     from nwb_celltype.archive.addresses import is_remote
 
     if is_remote(path):
-        if str(path).lower().endswith(".npz"):
-            message = f"{path} is not on this machine, and arrays are not read from afar; fetch it first."
+        if str(path).lower().endswith((".npz", *SUFFIXES)):
+            message = f"{path} is not on this machine, and only NWB files are read from afar; fetch it first."
             raise UsageError(message)
-        return _read_nwb(path, labels, run, lab, species)
+        return _read_nwb(path, labels, run, labels_are, lab, species)
     path = Path(path)
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() in (".npz", *SUFFIXES):
         if labels is not None or run is not None:
             message = f"{path} carries its own labels; a table of labels or a run goes with an NWB file."
             raise UsageError(message)
-        return _read_npz(path, lab, species)
-    return _read_nwb(path, labels, run, lab, species)
+        return _read_npz(path, lab, species) if path.suffix.lower() == ".npz" else _read_table(path, lab, species)
+    return _read_nwb(path, labels, run, labels_are, lab, species)
 
 
 def labelled_from_units(
@@ -320,6 +344,29 @@ def _read_npz(path: Path, lab: str, species: str) -> LabelledUnits:
     )
 
 
+def _read_table(path: Path, lab: str, species: str) -> LabelledUnits:
+    table = read_feature_table(path)
+    features = table.features
+    for name, stated in (("lab", lab), ("species", species)):
+        if stated:
+            features[name] = features[name].where(features[name] != "", stated).astype(str)
+    subject, recording = features["subject"].values, features["recording"].values
+    both = (subject != "") & (recording != "")
+    groups = np.where(both, np.char.add(np.char.add(subject, "/"), recording), np.char.add(subject, recording))
+    found = {name: np.unique(features[name].values) for name in ("lab", "species")}
+    return LabelledUnits(
+        features=features,
+        waveforms=(None,) * len(table.unit_ids),
+        sampling_rate_hz=np.full(len(table.unit_ids), np.nan),
+        cell_type=clean_labels(table.cell_type),
+        unit_ids=table.unit_ids,
+        groups=groups.astype(str),
+        lab=str(found["lab"][0]) if len(found["lab"]) == 1 else "",
+        species=str(found["species"][0]) if len(found["species"]) == 1 else "",
+        source=path.name,
+    )
+
+
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Load the arrays that are used, and no others; nothing is unpickled, and nothing huge unpacked."""
     try:
@@ -390,20 +437,18 @@ def _text(value: Any) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def _read_nwb(path: str | Path, labels: str | Path | None, run: str | None, lab: str, species: str) -> LabelledUnits:
+def _read_nwb(
+    path: str | Path, labels: str | Path | None, run: str | None, labels_are: LabelsAre | None, lab: str, species: str
+) -> LabelledUnits:
     from nwb_celltype.provenance import read_source
-    from nwb_celltype.runs import choose_among, runs_in
+    from nwb_celltype.runs import runs_in
     from nwb_celltype.units import open_source, read_units
 
     with open_source(path) as file:
         source = read_source(file)
-        chosen = None if labels is not None else choose_among(runs_in(file, str(path)), path, run)
-    if chosen is not None and run is None and chosen.method.source_type == "classifier":
-        message = (
-            f"{path} holds no labels but those that a classifier predicted (run {chosen.name!r}), which are "
-            "nothing to learn from or to measure by. Give a table of labels, or name the run to use it anyway."
-        )
-        raise PredictionsOnlyError(message)
+        chosen = None
+        if labels is None:
+            chosen = choose_labels(runs_in(file, str(path)), path, name=run, labels_are=labels_are)
     opened = read_units(path) if source is None else _detached_units(path, source, chosen)
     with opened as units:
         known = units.unit_ids.tolist()
@@ -456,6 +501,14 @@ def _hash_waveform(waveform: NDArray[Any] | None, rate_hz: float) -> str:
         return ""
     shape = np.round(samples / scale * _STEPS).astype("<i2")
     return hashlib.sha256(b"waveform 1|%d|" % round(rate_hz) + shape.tobytes()).hexdigest()
+
+
+def _hash_numbers(part: str, numbers: NDArray[np.float64]) -> str:
+    """Hash of statistics, to six digits; empty where none is known."""
+    if not np.isfinite(numbers).any():
+        return ""
+    text = ",".join(f"{number:.6g}" for number in numbers)
+    return hashlib.sha256(f"{part} statistics 1|{text}".encode()).hexdigest()
 
 
 def _hash_train(isi_counts: NDArray[Any], acg_counts: NDArray[Any]) -> str:

@@ -18,6 +18,17 @@ _NO_DERIVATIVES = re.compile(r"\bCC[\s-]*BY[\s-]*(?:NC[\s-]*)?ND\b|licenses/by(?
 _SHARE_ALIKE = re.compile(r"\bCC[\s-]*BY[\s-]*SA\b|licenses/by-sa|share-?\s?alike", re.IGNORECASE)
 _RESERVED = re.compile(r"all rights reserved", re.IGNORECASE)
 
+_REFUSED = {
+    "non-commercial": _NON_COMMERCIAL,
+    "no derivatives": _NO_DERIVATIVES,
+    "share-alike": _SHARE_ALIKE,
+    "all rights reserved": _RESERVED,
+}
+"""What forbids to publish what is made from data, the strictest first, and how a text says it."""
+_LICENCE_NAME = re.compile(r"\bCC[\s-]*BY\b|\bBY-N[CD]\b|licenses/by|\blicen[cs]e", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n\s*\n|\r?\n(?=\s*[-*\w]+\s*:)")
+_QUOTED = 280
+
 _PLACES = (
     "general/notes",
     "general/data_collection",
@@ -68,13 +79,36 @@ def why_refused(text: str) -> str:
     >>> why_refused("spdx:CC-BY-4.0")
     ''
     """
-    if is_non_commercial(text):
-        return "non-commercial"
-    if _NO_DERIVATIVES.search(text):
-        return "no derivatives"
-    if _SHARE_ALIKE.search(text):
-        return "share-alike"
-    return "all rights reserved" if _RESERVED.search(text) else ""
+    return next((why for why, pattern in _REFUSED.items() if pattern.search(text)), "")
+
+
+def licence_sentence(text: str) -> str:
+    """Return the sentence of a text that says what forbids to publish; the text itself where nothing does.
+
+    Where several sentences do, the first that names a licence is taken. A long one is cut around those words.
+
+    Examples
+    --------
+    >>> licence_sentence("The session clock is that of probe A. These data are non-commercial: CC BY-NC 4.0. Thanks!")
+    'These data are non-commercial: CC BY-NC 4.0.'
+    """
+    pattern = _REFUSED.get(why_refused(text))
+    if pattern is None:
+        return text
+    sentences = [" ".join(part.split()) for part in _SENTENCE_END.split(text)]
+    fitting = [sentence for sentence in sentences if pattern.search(sentence)]
+    if not fitting:  # its words are in two lines
+        fitting = [" ".join(text.split())]
+    sentence = next((one for one in fitting if _LICENCE_NAME.search(one)), fitting[0])
+    if len(sentence) <= _QUOTED:
+        return sentence
+    found = pattern.search(sentence)
+    if found is None:
+        return text
+    middle = (found.start() + found.end()) // 2
+    start = max(0, min(middle - _QUOTED // 2, len(sentence) - _QUOTED))
+    part = sentence[start : start + _QUOTED]
+    return f"{'...' * (start > 0)}{part}{'...' * (start + _QUOTED < len(sentence))}"
 
 
 def source_sentence(licence: str, why: str, where: str) -> str:
@@ -101,7 +135,7 @@ def model_notice(model: str, licence: str) -> str:
 
 
 def licence_texts(opened: h5py.File) -> Iterator[tuple[str, str]]:
-    """Yield where an NWB file speaks of a licence that forbids to publish what was made from it, and what it says.
+    """Yield where an NWB file speaks of a licence that forbids to publish what was made from it, and the sentence.
 
     Parameters
     ----------
@@ -119,11 +153,11 @@ def licence_texts(opened: h5py.File) -> Iterator[tuple[str, str]]:
         places |= {f"{name.rstrip('/')}/{key}".lstrip("/") for key in group if _names_a_licence(key)}
         for key, value in group.attrs.items():
             if _names_a_licence(key) and why_refused(_decoded(value)):
-                yield f"attribute {key} of /{name.strip('/')}", _decoded(value)
+                yield f"attribute {key} of /{name.strip('/')}", licence_sentence(_decoded(value))
     for place in sorted(places):
         for text in texts_at(opened, place):
             if why_refused(text):
-                yield f"/{place}", text
+                yield f"/{place}", licence_sentence(text)
 
 
 def texts_at(opened: h5py.File, place: str) -> tuple[str, ...]:

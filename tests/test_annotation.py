@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import nwb_celltype as nct
+from nwb_celltype.annotation import same_settings
 from nwb_celltype.classifier import Prediction
 from nwb_celltype.errors import UsageError
+from nwb_celltype.runs import Method
 
 TIME_MS = np.arange(-30, 60) / 30
 SPIKE = -np.exp(-0.5 * (TIME_MS / 0.09) ** 2) + 0.35 * np.exp(-0.5 * ((TIME_MS - 0.4) / 0.3) ** 2)
@@ -29,6 +33,8 @@ class FixedModel:
     weights_sha256 = "0" * 64
     classes = CLASSES
 
+    modalities: ClassVar[dict[str, tuple[str, ...]]] = {"waveform": ("waveform",), "train": ("acg",)}
+
     def __init__(self, top: float = 0.9, ood: float = 0.1, applies_to: dict[str, Any] | None = None) -> None:
         self.top, self.ood = top, ood
         self.card = {
@@ -39,8 +45,9 @@ class FixedModel:
             "applies_to": {"species": ["mouse"], "tissue": "cerebellar_cortex"} if applies_to is None else applies_to,
         }
 
-    def predict(self, features: Any) -> Prediction:
-        there = (features["waveform_reason"].values == "") | (features["train_reason"].values == "")
+    def predict(self, features: Any, *, modalities: Any = ("waveform", "train")) -> Prediction:
+        has = [(features[f"{name}_reason"].values == "") & (name in modalities) for name in ("waveform", "train")]
+        there = has[0] | has[1]
         row = np.array([self.top, *[(1 - self.top) / 4] * 4])
         probability = np.where(there[:, None], row, np.nan)
         confidence = np.where(there, self.top, np.nan)
@@ -54,8 +61,8 @@ def annotate(model: FixedModel, **columns: Any) -> nct.Annotation:
     columns.setdefault("spike_times", [train()])
     columns.setdefault("session", nct.Session(species="Mus musculus"))
     columns.setdefault("region", ["Cerebellar cortex"] * len(columns["spike_times"]))
-    threshold = columns.pop("threshold", None)
-    return nct.annotate_units(nct.Units.from_arrays(**columns), model, threshold=threshold)  # type: ignore[arg-type]
+    options = {key: columns.pop(key) for key in ("threshold", "prior", "layers") if key in columns}
+    return nct.annotate_units(nct.Units.from_arrays(**columns), model, **options)  # type: ignore[arg-type]
 
 
 def test_a_good_unit_gets_its_best_class() -> None:
@@ -158,3 +165,123 @@ def test_progress_is_told() -> None:
     units = nct.Units.from_arrays([train(), train(1)])
     nct.annotate_units(units, FixedModel(), progress=lambda *step: told.append(step))  # type: ignore[arg-type]
     assert told == [("features", 1, 2), ("features", 2, 2)]
+
+
+STEEP = nct.Session(species="mouse", filtering=("Butterworth high-pass 1000 Hz, 4th order",))
+
+
+def test_waveforms_behind_a_filter_that_ruins_them_are_not_used() -> None:
+    annotation = annotate(FixedModel(), waveform_mean=[SPIKE], waveform_rate_hz=30_000.0, session=STEEP)
+    assert annotation.cell_type.tolist() == ["PkC_ss"]
+    assert annotation.reason_detail[0] == (
+        "Answered from spike times alone: the filter (high-pass 1000 Hz) leaves too little of the waveform."
+    )
+    assert annotation.verdict is not None
+    assert "only spike times are used" in annotation.verdict.sentence
+
+
+def test_a_unit_with_nothing_but_such_a_waveform_abstains_because_of_the_filter() -> None:
+    annotation = annotate(
+        FixedModel(), spike_times=[[]], waveform_mean=[SPIKE], waveform_rate_hz=30_000.0, session=STEEP
+    )
+    assert annotation.reason.tolist() == ["filter"]
+    assert "leaves too little of the waveform" in annotation.reason_detail[0]
+
+
+def test_a_prior_is_applied_and_stored(tmp_path: Path) -> None:
+    rare = {"PkC_ss": 1, "PkC_cs": 96, "MLI": 1, "GoC": 1, "MFB": 1}
+    annotation = annotate(FixedModel(top=0.6), prior=rare)
+    assert annotation.cell_type.tolist() == ["PkC_cs"]
+    assert annotation.probability is not None
+    assert annotation.probability[0, 1] == pytest.approx(9.6 / (0.6 + 9.6 + 0.3), abs=1e-6)
+    assert annotation.confidence is not None
+    assert annotation.confidence[0] == annotation.probability[0].max()
+    stored = annotation.method.fields["parameters"]["prior"]
+    assert (stored["name"], stored["shares"]["PkC_cs"]) == ("given", 0.96)
+    table = tmp_path / "weights.csv"
+    table.write_text("cell_type,weight\n" + "\n".join(f"{k},{v}" for k, v in rare.items()))
+    from_file = annotate(FixedModel(top=0.6), prior=table)
+    assert from_file.method.fields["parameters"]["prior"]["name"] == "weights.csv"
+    np.testing.assert_array_equal(from_file.probability, annotation.probability)  # type: ignore[arg-type]
+
+
+def test_uniform_is_what_the_model_says() -> None:
+    plainly, asked = annotate(FixedModel()), annotate(FixedModel(), prior="uniform")
+    np.testing.assert_array_equal(plainly.probability, asked.probability)  # type: ignore[arg-type]
+    assert plainly.method.fields == asked.method.fields
+
+
+def test_auto_stores_what_it_found() -> None:
+    annotation = annotate(FixedModel(), spike_times=[train(k) for k in range(3)], prior="auto")
+    stored = annotation.method.fields["parameters"]["prior"]
+    assert (stored["name"], stored["n_units"]) == ("auto", 3)
+    assert stored["shares"]["PkC_ss"] > stored["shares"]["MLI"]
+
+
+def test_a_layer_rules_classes_out() -> None:
+    units = {"spike_times": [train(0), train(1)], "unit_ids": [4, 6]}
+    annotation = annotate(FixedModel(top=0.6), layers={4: "GrC_layer"}, **units)
+    assert annotation.probability is not None
+    assert annotation.probability[0, CLASSES.index("MLI")] == 0
+    assert annotation.probability[0].sum() == pytest.approx(1)
+    assert annotation.reason_detail.tolist()[0].endswith("In the granule cell layer ruled out (given): MLI 0.10.")
+    assert "ruled out" not in annotation.reason_detail[1]
+    stored = annotation.method.fields["parameters"]["layers"]
+    assert (stored["source"], stored["units"]) == ("given", {"GCL": 1})
+
+
+def test_a_unit_in_no_layer_is_not_typed() -> None:
+    annotation = annotate(FixedModel(), layers={0: "not_cortex"})
+    assert annotation.reason.tolist() == ["region"]
+    assert "outside the cerebellar cortex, according to its layer" in annotation.reason_detail[0]
+    assert annotation.verdict is not None
+    assert annotation.verdict.status == "not typable"
+
+
+def test_nothing_is_left_by_layer_and_prior() -> None:
+    only = dict.fromkeys(CLASSES, 0.0) | {"MLI": 1.0}
+    annotation = annotate(FixedModel(), layers={0: "GCL"}, prior=only)
+    assert annotation.reason.tolist() == ["low_confidence"]
+    assert annotation.reason_detail[0].startswith("The layer and the prior together rule out every class.")
+
+
+def test_spikes_of_other_cells_are_flagged_and_answered() -> None:
+    rng = np.random.default_rng(5)
+    mixed = np.sort(np.concatenate([train(), rng.uniform(0, 70, 3000)]))
+    annotation = annotate(FixedModel(), spike_times=[mixed])
+    assert annotation.cell_type.tolist() == ["PkC_ss"]
+    assert "of its spikes are of other cells" in annotation.reason_detail[0]
+    assert annotation.verdict is not None
+    assert "1 of 1 units hold an estimated 20% or more of other cells' spikes." in annotation.verdict.sentence
+
+
+class LayeredModel(FixedModel):
+    """A model that has the layer among its inputs, and computes its own features."""
+
+    def compute_features(self, units: nct.Units, *, layers: Any = None, progress: Any = None) -> Any:
+        self.layers = layers
+        return nct.features.compute(units, progress=progress)
+
+
+def test_a_model_that_reads_the_layer_gets_it() -> None:
+    model = LayeredModel()
+    annotate(model, spike_times=[train(0), train(1)], layers={1: "GrC_layer"})
+    assert model.layers == ["unknown", "GCL"]
+    annotate(model, spike_times=[train(0)], layers="ignore")
+    assert model.layers == ["unknown"]
+
+
+def method(parameters: Any) -> Method:
+    return Method("classifier", {"parameters": parameters})
+
+
+def test_settings_that_are_the_same() -> None:
+    prior = {"name": "auto", "shares": {"GoC": 0.4, "MFB": 0.6}}
+    assert same_settings(method({}), method('{"threshold": 0.5}'))
+    assert same_settings(method({"prior": prior}), method(json.dumps({"prior": prior})))
+    near = {"name": "auto", "shares": {"GoC": 0.4002, "MFB": 0.5998}}
+    assert same_settings(method({"prior": prior}), method({"prior": near}))
+    for other in ({}, {"name": "given"}, {"name": "auto", "shares": {"GoC": 0.5, "MFB": 0.5}}):
+        assert not same_settings(method({"prior": prior}), method({"prior": other}))
+    assert not same_settings(method({"layers": {"sha256": "a"}}), method({}))
+    assert same_settings(method({"layers": {"sha256": "a"}}), method({"layers": {"sha256": "a"}}))

@@ -19,7 +19,7 @@ from nwb_celltype.archive.keywords import (
     source_keyword,
 )
 from nwb_celltype.cli.find_verb import command
-from nwb_celltype.errors import NetworkError, UsageError
+from nwb_celltype.errors import NetworkError, NothingToDoError, UsageError
 from nwb_celltype.finding import Found, find
 
 from .archive_double import DandiDouble, extract_metadata
@@ -52,7 +52,7 @@ def archive() -> Iterator[DandiDouble]:
         one = double.add_dandiset(name="Mouse and monkey", metadata=OURS)
         add(one, "sub-A/sub-A.nwb", b"12345", metadata=labelled("A", mouse, "ground_truth", PkC_ss=12, MLI=3))
         add(one, "sub-B/sub-B.nwb", b"123456", metadata=labelled("B", mouse, "classifier", PkC_ss=30))
-        add(one, "sub-C/sub-C.nwb", b"1234567", metadata=labelled("C", macaque, "classifier", GoC=0))
+        add(one, "sub-C/sub-C.nwb", b"1234567", metadata=labelled("C", macaque, "classifier", GoC=0, Starburst=0))
         add(one, "sub-D/sub-D.nwb", b"12345678")
         double.settle()
         double.publish(one, "0.260101.1200")
@@ -91,7 +91,7 @@ def test_labelled_dandisets_are_found_with_what_they_hold(archive: DandiDouble) 
     assert (one.version, one.name, one.licence) == ("0.260101.1200", "Mouse and monkey", "CC-BY-4.0")
     assert one.doi
     assert one.species == ("macaque", "mouse")
-    assert one.classes == {"GoC": 1, "MLI": 1, "PkC_ss": 2}
+    assert one.classes == {"GoC": 1, "MLI": 1, "PkC_ss": 2, "Starburst": 1}
     assert one.units == {"MLI": 3, "PkC_ss": 42}, "GoC states no number"
     assert one.sources == ("classifier", "ground_truth")
     assert (one.n_files, one.n_bytes) == (3, 5 + 6 + 7)
@@ -117,6 +117,8 @@ def test_labelled_dandisets_are_found_with_what_they_hold(archive: DandiDouble) 
         ({"ground_truth": True}, ["000001"], 1),
         ({"ground_truth": True, "species": "macaque"}, [], 0),
         ({"cell_type": "PkC_cs"}, [], 0),
+        ({"cell_type": "starburst"}, ["000001"], 1),  # of a taxonomy of somebody's own
+        ({"cell_type": "spindle"}, [], 0),
     ],
 )
 def test_conditions_hold_for_one_file_at_once(
@@ -142,19 +144,24 @@ def test_the_catalogue_needs_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wrong_wishes_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"no class 'Purkinje'. Classes are PkC_ss, PkC_cs"):
-        find(cell_type="Purkinje")
     with pytest.raises(UsageError, match="names no species"):
         find(species="unknown")
     with pytest.raises(UsageError, match="without labels"):
         find(catalogue_only=True, ground_truth=True)
 
 
+@pytest.mark.parametrize(("written", "meant"), [("PkC_sss", "PkC_ss"), ("starbrust", "Starburst")])
+def test_a_class_that_is_misspelt(archive: DandiDouble, written: str, meant: str) -> None:
+    with pytest.raises(NothingToDoError, match=f"No dandiset .*'{written}'. Did you mean {meant}"):
+        find(instance=archive.url, cell_type=written)
+    assert find(instance=archive.url, cell_type=meant)
+
+
 def test_the_command_prints_a_table_and_json(archive: DandiDouble) -> None:
     plain = CliRunner().invoke(command, ["--instance", archive.url], catch_exceptions=False)
     assert plain.exit_code == 0
     assert "With labels: 3" in plain.stdout
-    assert "GoC (1 file), MLI (3 units), PkC_ss (42 units)" in plain.stdout
+    assert "GoC (1 file), MLI (3 units), PkC_ss (42 units), Starburst (1 file)" in plain.stdout
     assert "labels: classifier, ground truth" in plain.stdout
     assert "IBL Brain-Wide Map" in plain.stdout
     machine = CliRunner().invoke(command, ["--instance", archive.url, "--class", "MLI", "--json"])

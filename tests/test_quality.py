@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from pynwb import NWBHDF5IO, NWBFile
 
 import nwb_celltype as nct
 from nwb_celltype.quality import TOPICS, Judgement, Scope, Verdict, is_cerebellar_cortex, judge, quality_of, species_of
+from nwb_celltype.quality.filters import filter_sentences, read_filter
+from nwb_celltype.quality.regions import cerebellar_part
+from nwb_celltype.quality.sorting import contamination, count_violations, missed_share
+
+from .nwb_io.files import plain
 
 MOUSE = [
     "Mus musculus", "mus musculus", "Mus musculus - House mouse", "Mus_musculus", "M. musculus", "mouse", "Mouse",
@@ -103,7 +113,8 @@ def units(n: int = 1, **more: Any) -> nct.Units:
         "region": ["Flocculus"] * n,
         "session": nct.Session(species="Mus musculus", filtering=("300 Hz high-pass",)),
     }
-    return nct.Units.from_arrays([np.arange(0, 60, 0.02)] * n, **{**given, **more})
+    spikes = more.pop("spike_times", [np.arange(0, 60, 0.02)] * n)
+    return nct.Units.from_arrays(spikes, **{**given, **more})
 
 
 def findings(judgement: Judgement) -> dict[str, tuple[str, str]]:
@@ -334,3 +345,194 @@ def test_findings_speak_of_known_topics_and_can_be_stored() -> None:
         "sentence": "The species is human; the model was made from mouse and macaque.",
     }  # fmt: skip
     assert judgement.reason.dtype.kind == judgement.reason_detail.dtype.kind == "U"
+
+
+@pytest.mark.parametrize(
+    ("text", "corner_hz", "order", "is_causal"),
+    [
+        ("300 Hz high-pass", 300, None, None),
+        ("high-pass 300 Hz, first order", 300, 1, None),
+        ("hardware: 300 Hz high-pass (AP filter on), 10 kHz low-pass", 300, None, True),
+        ("hardware: full band up to 10 kHz (AP high-pass filter off)", 0, None, True),
+        ("hardware: full band, 0.5 Hz to 10 kHz", 0.5, None, True),
+        ("hardware: 300 Hz high-pass (AP filter on), 10 kHz low-pass; CatGT: -apfilter=butter,12,300,9000",
+         300, 12, None),
+        ("Bandpass filtered 300-6K Hz", 300, None, None),
+        ("0.3 to 6 kHz", 300, None, None),
+        ("0.6-7.5kHz", 600, None, None),
+        ("300-6000 Hz", 300, None, None),
+        ("10 kHz low-pass, high-pass 300 Hz", 300, None, None),
+        ("1st order Butterworth high-pass at 1.2 kHz", 1200, 1, None),
+        ("Butterworth, 3rd order, 250-8000 Hz, zero-phase", 250, 3, False),
+        ("filtfilt, highpass 300 Hz", 300, None, False),
+        ("a causal filter, 300 Hz highpass", 300, None, True),
+        ("non-causal 300 Hz high-pass", 300, None, False),
+        ("acausal 250-8000 Hz", 250, None, False),
+        ("SpikeInterface: BandpassFilter (freq_min 300.0, freq_max 6000.0, filter_order 5)", 300, 5, False),
+        ("SpikeInterface: CommonReference (reference global, operator median)", None, None, None),
+        ("Wideband, as digitized.", 0, None, None),
+        ("raw", 0, None, None),
+        ("high-passed before it was stored (hp_filtered in params.py)", None, None, None),
+        ("Low-pass 6 kHz", None, None, None),
+        ("1000Hz", None, None, None),
+    ],
+)  # fmt: skip
+def test_filters_as_files_write_them(
+    text: str, corner_hz: float | None, order: int | None, is_causal: bool | None
+) -> None:
+    found = read_filter(text)
+    assert (found.high_pass_hz, found.order, found.is_causal) == (corner_hz, order, is_causal)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("as usual", "The corner of the high-pass filter is not stated ('as usual')"),
+        ("0.5 Hz to 10 kHz", "were high-passed at 0.5 Hz only"),
+        ("Wideband, as digitized.", "The signals were not high-passed"),
+        ("600 Hz high-pass", "The high-pass is 600 Hz ('600 Hz high-pass'), which distorts the waveform"),
+        ("300 Hz high-pass, zero-phase", "The filter is not causal"),
+        ("300 Hz high-pass, 4th order", "The filter is of order 4"),
+        ("1000 Hz high-pass", "only spike times are used"),
+        ("1 kHz high-pass, first order, causal", "which distorts the waveform"),
+    ],
+)
+def test_filters_that_are_not_the_models(text: str, says: str) -> None:
+    judgement = judge(units(session=nct.Session(species="mouse", filtering=(text,))), Scope())
+    assert says in findings(judgement)["filter"][1]
+    assert judgement.verdict.status == "typable with caution"
+    assert judgement.reason.tolist() == [""]
+    assert bool(judgement.waveform_problem) is ("only spike times" in says)
+
+
+@pytest.mark.parametrize("text", ["300 Hz high-pass", "300-6000 Hz", "high-pass 250 Hz, first order, causal"])
+def test_filters_like_the_models_are_not_spoken_of(text: str) -> None:
+    assert filter_sentences([text, "", "unknown"]) == []
+
+
+def test_one_good_filter_among_several_keeps_the_waveforms() -> None:
+    both = nct.Session(species="mouse", filtering=("1000 Hz high-pass", "300 Hz high-pass"))
+    judgement = judge(units(session=both), Scope())
+    assert judgement.waveform_problem == ""
+    assert "filter" in findings(judgement)
+
+
+def test_what_the_waveforms_say_of_themselves_goes_first() -> None:
+    wideband = units(2, session=nct.Session(species="mouse", filtering=("Wideband, as digitized.",)))
+    filtered = replace(wideband, waveform_source=np.array(["raw, high-passed at 300 Hz"] * 2))
+    assert judge(filtered, Scope()).verdict == Verdict("typable")
+    assert "not high-passed" in findings(judge(wideband, Scope()))["filter"][1]
+
+
+def test_templates_have_a_filter_of_their_own() -> None:
+    templates = replace(units(3), waveform_source=np.array(["template, unwhitened", "raw", "template, whitened"]))
+    assert findings(judge(templates, Scope()))["filter"][1].startswith(
+        "1 of 3 mean waveforms are the sorter's templates"
+    )
+
+
+@pytest.mark.parametrize(
+    ("region", "part"),
+    [
+        ("deep cerebellar nuclei", "cerebellar nuclei"), ("DCN", "cerebellar nuclei"),
+        ("fastigial nucleus", "cerebellar nuclei"), ("arbor vitae", "cerebellar white matter"),
+        ("cerebellar white matter", "cerebellar white matter"), ("CA1", ""), ("dentate gyrus", ""),
+        ("cochlear nucleus", ""), ("Flocculus", ""),
+    ],
+)  # fmt: skip
+def test_parts_of_the_cerebellum_outside_its_cortex(region: str, part: str) -> None:
+    assert cerebellar_part(region) == part
+    detail = judge(units(region=[region]), Scope()).reason_detail[0]
+    assert (f"in the {part}, not cerebellar cortex" in detail) is bool(part)
+
+
+def trains(share: float, seed: int = 0, n: int = 6000) -> np.ndarray:
+    """A regular cell of 50 spikes/s and, as a share of all spikes, others at random."""
+    rng = np.random.default_rng(seed)
+    own = np.cumsum(0.003 + rng.gamma(3, 0.017 / 3, n))
+    return np.sort(np.concatenate([own, rng.uniform(0, own[-1], int(n * share / (1 - share)))]))
+
+
+def counts(times: np.ndarray) -> np.ndarray:
+    from nwb_celltype.features.counts import count_train
+
+    return count_train(times).acg_counts
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
+def test_contamination_is_estimated(share: float) -> None:
+    times = trains(share)
+    found = contamination(np.array([count_violations(times)]), counts(times)[None])
+    assert found[0] == pytest.approx(share, abs=0.05)
+
+
+def test_contaminated_units_are_flagged_and_typed() -> None:
+    both = [trains(0.0), trains(0.3, 1)]
+    judgement = judge(units(2, spike_times=both), Scope(), acg_counts=np.stack([counts(each) for each in both]))
+    assert judgement.reason.tolist() == ["", ""]
+    assert judgement.verdict.status == "typable"
+    assert findings(judgement)["quality"] == (
+        "flag", "1 of 2 units hold an estimated 20% or more of other cells' spikes.",
+    )  # fmt: skip
+    assert judgement.caution[0] == ""
+    assert "of its spikes are of other cells" in judgement.caution[1]
+
+
+def test_bursts_of_a_mossy_fibre_are_its_own() -> None:
+    rng = np.random.default_rng(2)
+    bursts = np.cumsum(rng.gamma(2, 0.03, 2000))[:, None] + np.array([0, 0.0007, 0.0014, 0.0021])
+    times = np.sort(bursts.ravel())
+    violations = count_violations(times)
+    assert violations > 0.4 * len(times)
+    judgement = judge(units(spike_times=[times]), Scope(), acg_counts=counts(times)[None])
+    assert judgement.verdict == Verdict("typable")
+    assert np.isnan(contamination(np.array([violations]), counts(times)[None])[0])
+    assert contamination(np.array([violations]), counts(times)[None], spare_bursts=False)[0] > 0.5
+
+
+def test_spikes_stored_twice_are_no_violations() -> None:
+    assert count_violations(np.array([0.1, 0.1, 0.2, 0.2005])) == 1
+
+
+def test_missed_spikes_by_their_amplitudes() -> None:
+    every = np.random.default_rng(0).normal(100, 12, 30_000)
+    assert missed_share(every) < 0.01
+    for cut in (85, 95):
+        kept = every[every > cut]
+        assert missed_share(kept) == pytest.approx(1 - len(kept) / len(every), abs=0.05)
+    assert missed_share(-every) < 0.01
+    assert np.isnan(missed_share(every[:100]))
+    assert np.isnan(missed_share(np.ones(1000)))
+
+
+def test_missed_spikes_that_the_file_states_are_flagged(tmp_path: Path) -> None:
+    file = plain(tmp_path / "session.nwb")
+    with NWBHDF5IO(file, "a") as io:
+        nwb = io.read()
+        nwb.units.add_column("amplitude_cutoff", "estimated share of missed spikes", data=[0.3, 0.01, float("nan")])
+        io.write(nwb)
+    with nct.read_units(file) as stored:
+        judgement = judge(stored, Scope())
+    assert judgement.caution.tolist() == [
+        "An estimated 30% of its spikes were missed (amplitude cut-off).", "", "",
+    ]  # fmt: skip
+    assert findings(judgement)["quality"][1] == "1 of 3 units lack an estimated 10% or more of their spikes."
+
+
+def test_missed_spikes_are_told_from_stored_amplitudes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [np.sort(rng.normal(100, 12, 4000))[2000:], rng.normal(100, 12, 4000), rng.normal(100, 12, 50)]
+    nwb = NWBFile(session_description="d", identifier="i", session_start_time=datetime(2026, 1, 1, tzinfo=UTC))
+    nwb.add_unit_column("spike_amplitudes", "of each spike", index=True)
+    for each in sizes:
+        nwb.add_unit(spike_times=np.arange(len(each)) * 0.02, spike_amplitudes=each)
+    with NWBHDF5IO(tmp_path / "session.nwb", "w") as io:
+        io.write(nwb)
+    with nct.read_units(tmp_path / "session.nwb") as stored:
+        judgement = judge(stored.select([1, 0, 2]), Scope())
+        assert judgement.caution[1].startswith("An estimated ")
+        assert judgement.caution[[0, 2]].tolist() == ["", ""]
+    with h5py.File(tmp_path / "session.nwb", "r+") as file:
+        file["units/spike_amplitudes_index"][0] = 60_000
+    with nct.read_units(tmp_path / "session.nwb") as stored:
+        assert judge(stored, Scope()).caution.tolist() == ["", "", ""]

@@ -27,7 +27,8 @@ _ID = r"(?P<dandiset>\d{6})"
 _PUBLISHED = r"\d+\.\d+\.\d+"
 _VERSION = rf"(?P<version>{_PUBLISHED}|draft)"
 _ASSET = r"(?P<asset_id>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})"
-_REMOTE = re.compile(r"(https?|s3|dandi)://", re.IGNORECASE)
+# Also what cannot be read, such as ftp://, so that it is explained; one letter is a drive of Windows.
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # Every `DANDI:` is an address, so that a mistyped one is explained; of the other names only what has an id behind it.
 _PREFIXED = re.compile(
     rf"dandi:(?!//)|({'|'.join(_NAMES)}|dandi-api-local-docker-tests):\d{{6}}([@/]|$)", re.IGNORECASE
@@ -212,7 +213,8 @@ def parse_address(text: str, *, instance: str | None = None) -> UrlAddress | Dan
         return _page(text) or UrlAddress(text)
     if separator and scheme.lower() == "s3":
         return UrlAddress(text)
-    msg = f"{text!r} is no address of an archive or a server. Addresses are: {'; '.join(FORMS)}."
+    hint = " A file on this machine is named by its path alone." if scheme.lower() == "file" else ""
+    msg = f"{text!r} is no address of an archive or a server. Addresses are: {'; '.join(FORMS)}.{hint}"
     raise UsageError(msg)
 
 

@@ -230,7 +230,11 @@ def find_asset(address: DandiAddress, *, token: str | None = None) -> Asset:
     if address.asset_id:
         return _by_id(address, token)
     if not address.path:
-        msg = f"{address.text} names a whole dandiset; add the path of one file: {address.text}/PATH."
+        # the text of an archive without a name is a web page, to which no path can be added
+        version = f"@{address.version}" if address.version else ""
+        is_url = "://" in address.instance
+        form = f"DANDI:{address.dandiset}{version}/PATH" if is_url else f"{address.text}/PATH"
+        msg = f"{address.text} names a whole dandiset; add the path of one file: {form}."
         raise UsageError(msg)
     found = list_assets(address, token=token)
     exact = [asset for asset in found if asset.path == address.path]

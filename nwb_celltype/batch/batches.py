@@ -10,17 +10,18 @@ from typing import Any
 
 from nwb_celltype.archive.addresses import DandiAddress, UrlAddress
 from nwb_celltype.batch.dandiset_draft import write_draft
-from nwb_celltype.batch.journal import Entry, Journal, file_sha256, stamp_of
+from nwb_celltype.batch.journal import Entry, Journal, Skip, file_sha256, stamp_of
 from nwb_celltype.batch.names import Session, name_files
 from nwb_celltype.batch.records import AssetOutcome, BatchResult, Failure, Plan, PlannedAsset, counted
-from nwb_celltype.batch.requests import Request, make_request
+from nwb_celltype.batch.requests import Request, entities_of, make_request
 from nwb_celltype.batch.sessions import AnnotateTask, Labels, Look, LookTask, annotate_item, look_at
 from nwb_celltype.batch.sources import Found, Item, find_items
 from nwb_celltype.batch.unit_table import NAME as UNITS_FILE
 from nwb_celltype.batch.unit_table import write_unit_table
-from nwb_celltype.batch.workers import WorkerChoice, Workers, require_installed
+from nwb_celltype.batch.workers import WAIT_S, WorkerChoice, Workers, require_installed
 from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.nwb_io.safe_write import create_safely, tidy
+from nwb_celltype.priors import PriorSource
 
 Progress = Callable[[str, int, int], None]
 """Told a task, the steps that are done, and the number of steps."""
@@ -35,12 +36,14 @@ def annotate_many(
     region: str | None = None,
     where: Mapping[str, str] | Sequence[str] | None = None,
     threshold: float | None = None,
+    prior: PriorSource = "uniform",
     units_table: str | None = None,
     instance: str | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     cluster_options: Mapping[str, Any] | None = None,
+    wait_s: float = WAIT_S,
     dry_run: bool = False,
     overwrite: bool = False,
     cache: bool | str | Path = False,
@@ -61,7 +64,9 @@ def annotate_many(
     Parameters
     ----------
     source : str, Path, address or sequence of them
-        A dandiset (``DANDI:000409``), an asset, a URL, a folder, files, patterns of paths.
+        A dandiset (``DANDI:000409``), an asset, a URL, a folder, files, patterns of paths. Without ``@VERSION`` the
+        catalogue's version of a dandiset or of a folder in it is meant, where it has one; of one asset, and where it
+        has none, the newest published one, as for `read_units`.
     out : str or Path, optional
         Folder of the results; ``<source>_celltype`` by default.
     model : str or Path
@@ -75,6 +80,8 @@ def annotate_many(
         Conditions on ``species``, ``subject``, ``session``, ``sex`` or ``path``; patterns are allowed.
     threshold : float, optional
         Least calibrated top probability of an answer.
+    prior : {'uniform', 'training', 'auto'}, path, or mapping of class to weight
+        How common the classes are held to be; see `nwb_celltype.priors`.
     units_table : str, optional
         HDF5 path of the units table, where files have several.
     instance : str, optional
@@ -88,6 +95,8 @@ def annotate_many(
         ``slurm``, ``pbs``, ``sge``, ``lsf``, ``htcondor``, ``oar`` or ``moab``, by way of dask-jobqueue.
     cluster_options : mapping, optional
         For dask-jobqueue, over its own configuration.
+    wait_s : float, seconds
+        How long to wait for the first worker where `scheduler` is an address.
     dry_run : bool
         Make the plan, write nothing.
     overwrite : bool
@@ -114,7 +123,7 @@ def annotate_many(
     InputError
         If a path or asset does not exist, or the output folder cannot be used.
     NetworkError
-        If the archive or scheduler cannot be reached.
+        If the archive or scheduler cannot be reached, or the scheduler gets no workers.
     NothingToDoError
         If no asset has units to annotate.
     RefusedError
@@ -126,23 +135,24 @@ def annotate_many(
     >>> result = nct.annotate_many("DANDI:000409", region="cerebellum", dry_run=True)  # doctest: +SKIP
     >>> print(result.plan)  # doctest: +SKIP
     """
-    choice = WorkerChoice(scheduler, workers, cluster, dict(cluster_options or {}))
+    choice = WorkerChoice(scheduler, workers, cluster, dict(cluster_options or {}), wait_s)
     if not dry_run:
         require_installed("pyarrow")
-    request = make_request(model, region=region, where=where, threshold=threshold, units_table=units_table)
+    request = make_request(model, region=region, where=where, threshold=threshold, units_table=units_table, prior=prior)
     folder = _output_folder(source, out)
     found = find_items(source, glob=glob, instance=instance, out=folder)
     kept = _cache_folder(cache)
     batch = _Batch(request, found, Journal(folder), kept, choice, overwrite, progress, on_phase)
     with Workers(choice, on_phase) as crew:
         if dry_run:
-            plan = batch.make_plan(crew)
+            plan = batch.make_plan(crew, writes=False)
             on_plan(plan)
             return BatchResult(folder, plan, is_dry_run=True)
         with batch.journal.only_writer():
             plan = batch.make_plan(crew)
             on_plan(plan)
             if not plan.counts.get("to do") and not plan.counts.get("done already") and not plan.counts.get("failed"):
+                batch.journal.leave_no_trace()
                 raise NothingToDoError(_nothing(plan))
             return batch.run(plan, crew)
 
@@ -207,9 +217,10 @@ class _Batch:
     on_phase: Callable[[str], None]
     looks: dict[str, Look] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    look_keys: dict[str, str] = field(default_factory=dict)
 
-    def make_plan(self, crew: Workers) -> Plan:
-        """Look at every asset that is neither skipped by its metadata nor done already."""
+    def make_plan(self, crew: Workers, *, writes: bool = True) -> Plan:
+        """Look at every asset that is neither skipped by its metadata, nor by an earlier look, nor done already."""
         self.on_phase(f"plan {counted(len(self.found.items), 'asset')} of {self.found.text}")
         rows: dict[str, PlannedAsset] = {}
         to_look: list[Item] = []
@@ -223,6 +234,8 @@ class _Batch:
         for done, (k, answer) in enumerate(crew.run(look_at, tasks), start=1):
             look = Look(failure=answer, size=to_look[k].size) if isinstance(answer, Failure) else answer
             self.looks[to_look[k].source] = look
+            if writes:
+                self._note_skipped(to_look[k], look)
             if self.progress is not None:
                 self.progress("plan", done, len(tasks))
         self._name_files(to_look)
@@ -270,13 +283,23 @@ class _Batch:
         skipped = skipped or self.request.foreign(item.known.get("species", ""))
         if skipped:
             return replace(row, reason=skipped)
-        entry = self.journal.entries.get(item.source)
-        if entry is None or self.overwrite:
+        stamp = stamp_of(item.location) if isinstance(item.location, Path) else ()
+        self.look_keys[item.source] = self.request.look_key(f"stamp:{stamp}" if stamp else item.digest)
+        entry, skip = self.journal.entries.get(item.source), self.journal.skips.get(item.source)
+        if self.overwrite:
             return None
-        digest = item.digest
-        if isinstance(item.location, Path) and entry.stamp and entry.stamp == stamp_of(item.location):
-            digest = entry.digest
+        if skip is not None and skip.key and skip.key == self.look_keys[item.source]:
+            return replace(row, reason=skip.reason)
+        if entry is None:
+            return None
+        digest = entry.digest if entry.stamp and entry.stamp == stamp else item.digest
         return self._done_row(row, item, entry, digest)
+
+    def _note_skipped(self, item: Item, look: Look) -> None:
+        """Write down what was seen in an asset that is not annotated, so that the next run need not open it."""
+        key = self.look_keys.get(item.source, "")
+        if look.skipped and key:
+            self.journal.put_skip(Skip(item.source, key, look.skipped, look.subject, look.session))
 
     def _done_row(self, row: PlannedAsset, item: Item, entry: Entry, digest: str) -> PlannedAsset | None:
         """Row of an asset whose labels are there, made from the same by the same, and as they were written."""
@@ -306,21 +329,36 @@ class _Batch:
             return replace(row, status="skipped", reason=look.skipped, file="")
         entry = self.journal.entries.get(item.source)
         done = None if entry is None or self.overwrite else self._done_row(row, item, entry, look.digest)
-        return done or row
+        if done is not None:
+            return done
+        try:
+            self._replaceable(item)
+        except (RefusedError, InputError) as error:
+            failure = Failure.of(error)
+            return replace(row, status="failed", reason=failure.reason, failure=failure)
+        return row
 
     def _name_files(self, looked: Sequence[Item]) -> None:
-        sessions = [
-            Session(item.source, item.path, self.looks[item.source].subject, self.looks[item.source].session)
-            for item in looked
-            if self.looks[item.source].units
-        ]
-        named = {session.source for session in sessions}
+        """Name the labels of what is to be done; the names do not depend on what else was looked at."""
+        sessions = [self._session(item) for item in looked if self.looks[item.source].units]
         kept = {source: entry.file for source, entry in self.journal.entries.items()}
-        done = [Session(item.source, item.path) for item in self.found.items if item.source in kept]
-        self.files = name_files([*sessions, *(each for each in done if each.source not in named)], kept)
+        listed = (*self.found.items, *self.found.beside)
+        others = [self._session(item) for item in listed if item.is_recording or item.source in kept]
+        self.files = name_files(sessions, kept, others)
 
-    def _task(self, item: Item) -> AnnotateTask:
-        """Make the task of an asset.
+    def _session(self, item: Item) -> Session:
+        """What names the labels of an asset: what an archive or its name says comes before what is in the file."""
+        look, skip = self.looks.get(item.source), self.journal.skips.get(item.source)
+        seen = look if look is not None and (look.subject or look.session) else skip
+        entities = entities_of(item.path) if isinstance(item.location, DandiAddress) else {}
+        subject, session = (
+            item.known.get(name, "") or entities.get(short, "") or ("" if seen is None else getattr(seen, name))
+            for name, short in (("subject", "sub"), ("session", "ses"))
+        )
+        return Session(item.source, item.path, subject, session)
+
+    def _replaceable(self, item: Item) -> bytes:
+        """File of labels of an asset that may be replaced, where there is one; else ``b""``.
 
         Raises
         ------
@@ -337,7 +375,17 @@ class _Batch:
             )
             message = f"{target} {who}; it was left alone. Move it away, or replace it with --overwrite."
             raise RefusedError(message)
-        previous = target.read_bytes() if found and is_ours else b""
+        return target.read_bytes() if found and is_ours else b""
+
+    def _task(self, item: Item) -> AnnotateTask:
+        """Make the task of an asset.
+
+        Raises
+        ------
+        RefusedError
+            As `_replaceable`.
+        """
+        previous = self._replaceable(item)
         is_alone = self.choice.scheduler != "threads"
         return AnnotateTask(item, self.request, self.looks[item.source], self.cache, previous, is_alone)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from nwb_celltype.archive.addresses import DandiAddress
 from nwb_celltype.archive.keywords import DANDISET_KEYWORDS
 from nwb_celltype.batch.requests import Request
 from nwb_celltype.batch.sources import Origin
-from nwb_celltype.errors import InputError
+from nwb_celltype.errors import CellTypeError, InputError
 
 NAME = "dandiset.yaml"
 """File of the draft in the output folder."""
@@ -93,11 +94,28 @@ def _credit(origin: Origin) -> str:
     return f"The units are those of {origin.text}{title}.{cited}"
 
 
+def _identifier(origin: Origin) -> str:
+    """What an archive calls its dandiset; one known by its address alone is asked, and empty if it is silent."""
+    if not origin.dandiset:
+        return ""
+    from dandi.consts import known_instances
+
+    from nwb_celltype.archive.dandisets import find_dandiset
+
+    if (origin.instance or "dandi") in known_instances:
+        return f"{(origin.instance or 'dandi').upper()}:{origin.dandiset}"
+    try:
+        found = find_dandiset(DandiAddress(origin.dandiset, origin.version, "", origin.instance))
+    except CellTypeError:
+        return ""
+    return str(found.metadata.get("identifier") or "")
+
+
 def _resource(origin: Origin) -> dict[str, Any]:
     resource = {
         "schemaKey": "Resource",
-        "identifier": f"DANDI:{origin.dandiset}" if origin.dandiset else "",
-        "name": origin.title,
+        "identifier": _identifier(origin),
+        "name": origin.title or origin.text,
         "url": origin.url,
         "relation": "dcite:IsDerivedFrom",
         "resourceType": "dcite:Dataset",

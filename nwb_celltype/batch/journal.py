@@ -18,6 +18,7 @@ from nwb_celltype.errors import InputError, RefusedError
 FOLDER = ".nwb-celltype"
 NAME = "journal.jsonl"
 _FORMAT = 1
+_SKIPPED = "skipped"
 
 Event = Literal["writing", "done"]
 
@@ -71,6 +72,28 @@ class Entry:
     digest: str = ""
 
 
+@dataclass(frozen=True)
+class Skip:
+    """One line: an asset that was opened, and need not be annotated.
+
+    Attributes
+    ----------
+    source : str
+        As in `Entry`.
+    key : str
+        Of the source and all that was asked (`Request.look_key`).
+    reason : str
+    subject, session : str
+        As the file states them.
+    """
+
+    source: str
+    key: str
+    reason: str
+    subject: str = ""
+    session: str = ""
+
+
 class Journal:
     """The journal of one output folder.
 
@@ -94,6 +117,7 @@ class Journal:
         self.folder = folder
         self.path = folder / FOLDER / NAME
         self.entries: dict[str, Entry] = {}
+        self.skips: dict[str, Skip] = {}
         self.n_damaged = 0
         self._read()
 
@@ -118,7 +142,28 @@ class Journal:
         InputError
             If the journal cannot be written.
         """
-        line = json.dumps({"format": _FORMAT, **asdict(entry)}, allow_nan=False) + "\n"
+        self._append(asdict(entry))
+        self.entries[entry.source] = entry
+
+    def put_skip(self, skip: Skip) -> None:
+        """Add a line about an asset that is not annotated.
+
+        Raises
+        ------
+        InputError
+            If the journal cannot be written.
+        """
+        self._append({"event": _SKIPPED, **asdict(skip)})
+        self.skips[skip.source] = skip
+
+    def leave_no_trace(self) -> None:
+        """Take the journal away where it names no file of labels."""
+        if not self.entries:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def _append(self, content: Mapping[str, Any]) -> None:
+        line = json.dumps({"format": _FORMAT, **content}, allow_nan=False) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
@@ -130,7 +175,6 @@ class Journal:
         except OSError as error:
             message = f"The journal {self.path} cannot be written ({error.strerror or error}). Make room, and go on."
             raise InputError(message) from error
-        self.entries[entry.source] = entry
 
     @contextlib.contextmanager
     def only_writer(self) -> Iterator[None]:
@@ -168,7 +212,7 @@ class Journal:
                     self.folder.rmdir()
 
     def _read(self) -> None:
-        self.entries, self.n_damaged = {}, 0
+        self.entries, self.skips, self.n_damaged = {}, {}, 0
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
@@ -180,14 +224,18 @@ class Journal:
             try:
                 content = json.loads(line)
                 newer = content["format"] != _FORMAT
-                entry = None if newer else _entry(content)
+                is_skip = content.get("event") == _SKIPPED
+                entry = None if newer else _skip(content) if is_skip else _entry(content)
             except (ValueError, TypeError, KeyError):
                 self.n_damaged += 1  # half a line after a kill: its asset is looked at again
                 continue
             if entry is None:
                 message = f"{self.path} was written by another version of this program; choose another --out."
                 raise InputError(message)
-            self.entries[entry.source] = entry
+            if isinstance(entry, Skip):
+                self.skips[entry.source] = entry
+            else:
+                self.entries[entry.source] = entry
 
 
 def file_sha256(path: Path) -> str:
@@ -230,6 +278,14 @@ def _entry(content: dict[str, Any]) -> Entry:
         message = "a line does not name its file"
         raise TypeError(message)
     return entry
+
+
+def _skip(content: dict[str, Any]) -> Skip:
+    values = {each.name: content[each.name] for each in fields(Skip)}
+    if not all(isinstance(text, str) for text in values.values()):
+        message = "a line does not say what is skipped"
+        raise TypeError(message)
+    return Skip(**values)
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nwb_celltype.batch.verdicts import verdict_lines
 from nwb_celltype.errors import CellTypeError, InputError, NetworkError, NothingToDoError, RefusedError, UsageError
 
 PlannedStatus = Literal["to do", "done already", "skipped", "failed"]
@@ -73,7 +74,7 @@ class PlannedAsset:
     path : str
         In the dandiset or folder, with forward slashes.
     status : {'to do', 'done already', 'skipped', 'failed'}
-        ``failed``: it cannot even be looked at.
+        ``failed``: it cannot even be looked at, or a file that is not ours is in the way of its labels.
     reason : str
         Why it is skipped or failed.
     units : int
@@ -173,7 +174,7 @@ class Plan:
         lines[-1] += f" of {megabytes(self.total('size'))}" if self.total("size") else ""
         lines += [f"{counted(done, 'asset')} done already"] if done else []
         failed = self.counts.get("failed", 0)
-        lines += [f"{counted(failed, 'asset')} cannot be read"] if failed else []
+        lines += [f"{counted(failed, 'asset')} cannot be done"] if failed else []
         return "\n".join(lines)
 
 
@@ -277,6 +278,8 @@ class BatchResult:
             return f"{self.plan}\nDry run: nothing was read but metadata, and nothing was written."
         lines = [_outcome_line(asset) for asset in self.assets if asset.status in {"done", "done already"}]
         lines += _skipped_lines([asset for asset in self.assets if asset.status == "skipped"])
+        verdicts = verdict_lines([asset.verdict for asset in self.assets if asset.verdict])
+        lines += ["", *verdicts] if verdicts else []
         if self.failures:
             lines += ["", f"{counted(len(self.failures), 'asset')} failed:"]
             lines += [f"  {asset.path}: {asset.reason}" for asset in self.failures]

@@ -9,18 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from nwb_celltype.annotation import scope_of
 from nwb_celltype.batch.selection import RegionRule
 from nwb_celltype.bundles import read_bundle
 from nwb_celltype.errors import UsageError
 from nwb_celltype.features import FEATURE_SPEC_VERSION
+from nwb_celltype.priors import PRIOR_WORDS, PriorSource, read_prior
 from nwb_celltype.quality import species_of
 
 CONDITIONS = ("species", "subject", "session", "sex", "path")
 """What a condition can ask for."""
 
-_FORMAT = 1
+_FORMAT = 2
 _SEXES = {"m": "male", "f": "female", "o": "other", "u": "unknown"}
 
 
@@ -113,6 +115,8 @@ class Request:
     threshold : float or None
     units_table : str or None
         HDF5 path of the units table, where files have several.
+    prior : str, or sorted pairs of class and weight
+        How common the classes are held to be; a file was read already, for workers may not see it.
     """
 
     model: str
@@ -123,6 +127,7 @@ class Request:
     conditions: tuple[Condition, ...] = ()
     threshold: float | None = None
     units_table: str | None = None
+    prior: str | tuple[tuple[str, float], ...] = "uniform"
 
     def key_for(self, digest: str) -> str:
         """Key of the result for a source: it changes when the source, the model or an option does.
@@ -137,18 +142,39 @@ class Request:
         str
             64 hexadecimal digits; empty without a digest.
         """
-        if not digest:
-            return ""
-        content = {
+        return _digest_of(self._content(digest)) if digest else ""
+
+    def look_key(self, digest: str) -> str:
+        """Key of what is seen in a source when it is opened: the conditions belong to it, too.
+
+        Parameters
+        ----------
+        digest : str
+            Of the source, or what else changes with it; empty where nobody knows it.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits; empty without a digest.
+        """
+        from nwb_celltype import __version__
+
+        conditions = [str(condition) for condition in self.conditions]
+        # another version of this program may see more in a file
+        asked = {"conditions": conditions, "species": list(self.species), "program": __version__}
+        return _digest_of(self._content(digest) | asked) if digest else ""
+
+    def _content(self, digest: str) -> dict[str, Any]:
+        return {
             "format": _FORMAT,
             "source": digest,
             "weights_sha256": self.weights_sha256,
             "threshold": self.threshold,
             "region": asdict(self.rule),
             "units_table": self.units_table,
+            "prior": self.prior,
             "feature_spec_version": FEATURE_SPEC_VERSION,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def unmet(self, known: Mapping[str, str], *, whole: bool) -> str:
         """Say which condition an asset does not meet; empty where it meets all.
@@ -176,6 +202,10 @@ class Request:
         return f"the species is {named}; the model was made from {' and '.join(self.species)}"
 
 
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def make_request(
     model: str | Path,
     *,
@@ -183,6 +213,7 @@ def make_request(
     where: Mapping[str, str] | Sequence[str] | None,
     threshold: float | None,
     units_table: str | None,
+    prior: PriorSource = "uniform",
 ) -> Request:
     """Check what is asked, once for all assets.
 
@@ -208,7 +239,15 @@ def make_request(
         conditions=conditions,
         threshold=None if threshold is None else float(threshold),
         units_table=units_table,
+        prior=_plain_prior(prior),
     )
+
+
+def _plain_prior(prior: PriorSource) -> str | tuple[tuple[str, float], ...]:
+    if isinstance(prior, str) and prior in PRIOR_WORDS:
+        return prior
+    weights = prior if isinstance(prior, Mapping) else read_prior(prior)
+    return tuple(sorted((str(label), float(weight)) for label, weight in weights.items()))
 
 
 def entities_of(path: str) -> dict[str, str]:

@@ -333,6 +333,7 @@ def _digest_of(opened: _Opened, item: Item) -> tuple[str, tuple[int, ...]]:
 def _annotate(opened: _Opened, task: AnnotateTask) -> Labels:
     from nwb_celltype.annotation import annotate_units
     from nwb_celltype.nwb_io.session_copies import read_session_copy
+    from nwb_celltype.session_context import with_context
 
     item, request, units = task.item, task.request, opened.units
     if units is None:
@@ -343,7 +344,8 @@ def _annotate(opened: _Opened, task: AnnotateTask) -> Labels:
     chosen = units.select(selection.unit_ids.tolist())
     session = read_session_copy(opened.file, item.address)
     model = _model(request.model, request.weights_sha256)
-    annotation = annotate_units(chosen, model, threshold=request.threshold)
+    prior = request.prior if isinstance(request.prior, str) else dict(request.prior)
+    annotation = with_context(annotate_units(chosen, model, threshold=request.threshold, prior=prior), chosen)
     regions = tuple(str(region) for region in chosen.region)
     _require_unchanged(opened, task)
     source = _source_of(task, units, session)
@@ -445,7 +447,10 @@ def _is_same_model(run: Annotation, other: Annotation) -> bool:
 
 def _says_the_same(run: Annotation, other: Annotation) -> bool:
     limits = (run.confidence_threshold, other.confidence_threshold)
-    return _is_same_model(run, other) and run.input_sha256 == other.input_sha256 and limits[0] == limits[1]
+    from nwb_celltype.annotation import same_settings
+
+    same = _is_same_model(run, other) and run.input_sha256 == other.input_sha256 and limits[0] == limits[1]
+    return same and same_settings(run.method, other.method)
 
 
 @lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob as globbing
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NOT_NWB = "it is no NWB file"
 ZARR = "it is NWB-Zarr; only NWB in HDF5 can be read"
+_MANY_FOLDERS = 8  # then the whole list is fewer requests
+_COPY = "it is the annotated copy of "
+_WILD = re.compile(r"[*?\[]")
 _ZARR_MARKS = (".zgroup", ".zmetadata", "zarr.json")
 
 
@@ -87,6 +91,11 @@ class Item:
         return isinstance(self.location, Path)
 
     @property
+    def is_recording(self) -> bool:
+        """Whether it may be a recording, so that its name counts, whether it is annotated or not."""
+        return self.skipped not in {NOT_NWB, ZARR} and not self.skipped.startswith(_COPY)
+
+    @property
     def address(self) -> str:
         """Canonical address, or the path of a local file; without signatures."""
         return str(self.location) if isinstance(self.location, Path) else self.location.text
@@ -110,11 +119,14 @@ class Found:
     origins : tuple of Origin
     notes : tuple of str
         Choices that were made for the caller.
+    beside : tuple of Item
+        Assets that lie in the same folders of the dandiset but were not asked for: names must not depend on what is.
     """
 
     items: tuple[Item, ...]
     origins: tuple[Origin, ...]
     notes: tuple[str, ...] = ()
+    beside: tuple[Item, ...] = ()
 
     @property
     def text(self) -> str:
@@ -131,6 +143,10 @@ def find_items(
     out: Path | None = None,
 ) -> Found:
     """Find what is to be annotated; asks an archive for its list, and opens no file.
+
+    Of a whole dandiset, a folder or a pattern, an address without a version means the one in the catalogue, where that
+    has one, so that a batch is of the same files tomorrow. Otherwise, and for the path of one file, it means the newest
+    published version, as for `nwb_celltype.read_units`.
 
     Parameters
     ----------
@@ -176,6 +192,7 @@ def find_items(
         _without_copies(ordered),
         tuple(o for part in parts for o in part.origins),
         tuple(n for p in parts for n in p.notes),
+        tuple(item for part in parts for item in part.beside if item.source not in items),
     )
 
 
@@ -190,7 +207,7 @@ def _remote(address: DandiAddress | UrlAddress, glob: str | None) -> Found:
     notes: list[str] = []
     is_whole = not address.path and not address.asset_id
     entry = catalogue_entry(address.dandiset) if address.instance in {"", "dandi"} else None
-    if entry is not None and not address.version and entry.version:
+    if entry is not None and not address.version and entry.version and not _is_one_asset(address):
         address = replace(address, version=entry.version)
         notes.append(f"Version {entry.version} of {entry.dandiset}, the one in the catalogue; another: @VERSION.")
     if entry is not None and is_whole and glob is None and entry.glob:
@@ -201,7 +218,30 @@ def _remote(address: DandiAddress | UrlAddress, glob: str | None) -> Found:
         message = f"There are no assets in {address.text}."
         raise NothingToDoError(message)
     origin = _origin_of(assets[0])
-    return Found(tuple(_checked(_asset_item(asset, origin), glob) for asset in assets), (origin,), tuple(notes))
+    items = tuple(_checked(_asset_item(asset, origin), glob) for asset in assets)
+    beside = () if is_whole else tuple(_asset_item(asset, origin) for asset in _assets_beside(assets))
+    return Found(items, (origin,), tuple(notes), beside)
+
+
+def _is_one_asset(address: DandiAddress) -> bool:
+    """Whether an address names one file, as far as it can be seen without asking the archive."""
+    is_file = address.path.endswith((".nwb", ".zarr")) and not _WILD.search(address.path)
+    return bool(address.asset_id) or is_file
+
+
+def _assets_beside(assets: Sequence[Asset]) -> list[Asset]:
+    """Assets in the topmost folders of some of a dandiset's; folders of subjects, where names are DANDI's."""
+    from nwb_celltype.archive.assets import list_assets
+
+    first = assets[0]
+    if not first.dandiset:
+        return []
+    folders = sorted({asset.path.partition("/")[0] if "/" in asset.path else "" for asset in assets})
+    whole = "" in folders or len(folders) > _MANY_FOLDERS
+    place = DandiAddress(first.dandiset, first.version, "", first.instance)
+    listed = [asset for folder in ([""] if whole else folders) for asset in list_assets(replace(place, path=folder))]
+    asked = {asset.path for asset in assets}
+    return [asset for asset in listed if asset.path not in asked]
 
 
 def _asset_item(asset: Asset, origin: Origin) -> Item:
@@ -323,6 +363,6 @@ def _without_copies(items: Sequence[Item]) -> tuple[Item, ...]:
     for item in items:
         original = item.source.removesuffix("_celltype.nwb") + ".nwb"
         is_copy = item.is_local and item.source.endswith("_celltype.nwb") and original in paths
-        reason = f"it is the annotated copy of {original.rpartition('/')[2]}"
+        reason = f"{_COPY}{original.rpartition('/')[2]}"
         checked.append(replace(item, skipped=reason) if is_copy and not item.skipped else item)
     return tuple(checked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,13 @@ LOCAL = ("processes", "threads", "synchronous")
 
 _PIP = 'pip install "nwb-celltype[cluster]"'
 _CONNECT_TIMEOUT = "15s"
+_HERE = "127.0.0.1"
+_LOGGERS = {"distributed", "tornado", "bokeh"}
+_LOST = "The scheduler was lost, or gave the work up; run the same command again to go on."
+_REMIND_S = 30.0
+_LOOK_S = 0.2
+WAIT_S = 600.0
+"""How long the first worker of a scheduler that was given is waited for, seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class WorkerChoice:
         One of `CLUSTERS`.
     cluster_options : mapping
         For dask-jobqueue, over what its own configuration says.
+    wait_s : float, seconds
+        How long a scheduler that was given may have no worker.
 
     Raises
     ------
@@ -60,6 +70,7 @@ class WorkerChoice:
     workers: int | None = None
     cluster: str | None = None
     cluster_options: Mapping[str, Any] = field(default_factory=dict)
+    wait_s: float = WAIT_S
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
@@ -85,6 +96,9 @@ class WorkerChoice:
             raise UsageError(message)
         if self.workers is not None and self.scheduler == "synchronous":
             message = "A synchronous run has no workers; leave out --workers."
+            raise UsageError(message)
+        if not self.wait_s > 0:
+            message = f"Workers cannot be waited for {self.wait_s} s; give a positive number of seconds."
             raise UsageError(message)
         needed = [] if self.scheduler in (None, *LOCAL) and self.cluster is None else ["distributed"]
         require_installed(*needed, *(["dask_jobqueue"] if self.cluster else []))
@@ -217,8 +231,7 @@ def _answer(future: Any) -> Any:
         return future.result()
     if future.status == "error":
         return _why_failed(future.exception())
-    message = "The scheduler was lost, or gave the work up; run the same command again to go on."
-    raise NetworkError(message)
+    raise NetworkError(_LOST)
 
 
 def _why_failed(error: BaseException) -> Failure:
@@ -238,13 +251,13 @@ def _why_failed(error: BaseException) -> Failure:
 
 @contextmanager
 def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -> Iterator[Any]:
-    import logging
-
     import distributed
 
     connect: Any = distributed.Client
+    is_given = choice.scheduler is not None and "://" in choice.scheduler
     with ExitStack() as stack:
-        if choice.scheduler is not None and "://" in choice.scheduler:
+        stack.enter_context(_quiet_dask())
+        if is_given:
             target: Any = choice.scheduler
         elif choice.cluster is not None:
             target = stack.enter_context(_job_queue(choice, n_tasks))
@@ -255,16 +268,83 @@ def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -
         except (OSError, TimeoutError) as error:
             message = f"There is no Dask scheduler at {choice.scheduler} ({error}); check the address."
             raise NetworkError(message) from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if choice.cluster is None and choice.scheduler in {None, "processes"}:
             client.run(_pass_over_interrupts)
-        scheduler = client.scheduler_info()
-        n_workers = len(scheduler["workers"])
-        where = choice.scheduler if isinstance(target, str) else type(target).__name__
+        where = choice.scheduler if is_given else type(target).__name__
+        dashboard = _dashboard_of(client, is_here=not is_given and choice.cluster is None)
+        if dashboard:
+            say(f"Dask dashboard: {dashboard}")
+        n_workers = _wait_for_workers(client, choice, where, say) if is_given else _n_workers(client)
         say(f"{n_workers} worker{'' if n_workers == 1 else 's'} at {where}")
-        if "dashboard" in scheduler.get("services", {}):
-            say(f"Dask dashboard: {client.dashboard_link}")
         yield client
+
+
+@contextmanager
+def _quiet_dask() -> Iterator[None]:
+    """Keep Dask from writing tracebacks to stderr about what is told here in one sentence.
+
+    Its loggers have levels and handlers of their own, so that the level of their parent does not reach them.
+    """
+    import logging
+
+    import distributed  # noqa: F401  it sets levels when it is imported
+
+    names = [name for name in list(logging.root.manager.loggerDict) if name.partition(".")[0] in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in {*names, "distributed.comm", "distributed.core"}]
+    before = [(logger, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in before:
+            logger.setLevel(level)
+
+
+def _n_workers(client: Any) -> int:
+    """Ask the scheduler how many workers it has.
+
+    Raises
+    ------
+    NetworkError
+        If it is lost.
+    """
+    try:
+        return len(client.nthreads())
+    except OSError as error:
+        raise NetworkError(_LOST) from error
+
+
+def _wait_for_workers(client: Any, choice: WorkerChoice, where: Any, say: Callable[[str], None]) -> int:
+    """Wait until there is a worker; return how many there are.
+
+    Raises
+    ------
+    NetworkError
+        If none comes in time, or the scheduler is lost.
+    """
+    began = said = time.monotonic()
+    while not (n_workers := _n_workers(client)):
+        now = time.monotonic()
+        if now - began >= choice.wait_s:
+            message = (
+                f"No worker came to {where} in {choice.wait_s:g} s; start some (dask worker {where}), and try again."
+            )
+            raise NetworkError(message)
+        if said == began or now - said >= _REMIND_S:
+            say(f"waiting for workers at {where}")
+            said = now
+        time.sleep(min(_LOOK_S, choice.wait_s))
+    return n_workers
+
+
+def _dashboard_of(client: Any, *, is_here: bool) -> str:
+    """Address of Dask's dashboard; empty where there is none."""
+    port = client.scheduler_info().get("services", {}).get("dashboard")
+    if not port:
+        return ""
+    # a local one is bound to this machine's loopback alone, while Dask names the outer address
+    return f"http://{_HERE}:{port}/status" if is_here else str(client.dashboard_link)
 
 
 def _pass_over_interrupts() -> None:
@@ -286,7 +366,7 @@ def _local_cluster(choice: WorkerChoice, n_tasks: int) -> Any:
         n_workers=1 if by_threads else n,
         threads_per_worker=n if by_threads else 1,
         processes=not by_threads,
-        dashboard_address="127.0.0.1:0" if find_spec("bokeh") is not None else None,
+        dashboard_address=f"{_HERE}:0" if find_spec("bokeh") is not None else None,
         silence_logs=logging.CRITICAL,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,11 @@ def has_modality(blocks: Mapping[str, Matrix], modality_blocks: Sequence[str]) -
     return np.asarray(np.logical_and.reduce(present))
 
 
+def joined(blocks: Mapping[str, Matrix], names: Sequence[str]) -> Matrix:
+    """(..., n_all_columns) columns of some blocks side by side, as recorded; NaN becomes 0."""
+    return np.asarray(np.nan_to_num(np.concatenate([blocks[name] for name in names], axis=-1)), dtype=np.float32)
+
+
 def standardise(blocks: Mapping[str, Matrix], names: Sequence[str], mean: Matrix, scale: Matrix) -> Matrix:
     """Centre and scale the columns of some blocks, side by side; NaN becomes 0.
 
@@ -94,3 +100,9 @@ def column_weights(blocks: Mapping[str, Matrix], names: Sequence[str]) -> Matrix
     widths = [blocks[name].shape[-1] for name in names]
     weights = [np.full(width, 1 / np.sqrt(width * len(names))) for width in widths]
     return np.concatenate(weights).astype(np.float32)
+
+
+def modality_subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return every combination of modalities, from one to all."""
+    ordered = tuple(names)
+    return [subset for size in range(1, len(ordered) + 1) for subset in combinations(ordered, size)]

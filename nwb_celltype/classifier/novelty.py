@@ -41,3 +41,15 @@ def distances(z: Matrix, means: Matrix, whitening: Matrix) -> NDArray[np.float64
 def novelty_score(distance: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     """Map distances to 0..1: 0.5 at the threshold, 0.75 at three times the threshold, 1 at infinity."""
     return np.asarray(distance / (distance + threshold))
+
+
+def stranger_score(probability: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Map probabilities of being a stranger to 0..1 in the same order: 0.5 at the limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stranger_score(np.array([0.0, 0.2, 0.8, 1.0]), 0.8).round(2).tolist()
+    [0.0, 0.06, 0.5, 1.0]
+    """
+    return np.asarray(probability * (1 - limit) / (probability * (1 - limit) + (1 - probability) * limit))

@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-_ONE_FILE = ("in_place", "units", "again", "mirror_columns", "labels", "source_type", "by", "taxonomy")
+_ONE_FILE = (
+    "in_place",
+    "units",
+    "again",
+    "mirror_columns",
+    "labels",
+    "source_type",
+    "by",
+    "taxonomy",
+    "layers",
+)
 _MANY = (
     "glob", "region", "where", "scheduler", "workers", "cluster", "slurm", "cluster_option", "instance", "cache",
     "dry_run", "overwrite",
@@ -53,6 +63,18 @@ class _Ids(click.ParamType[Any]):
 @click.option("--units", type=_Ids(), help="One file: annotate these units only, by id: 3,5,8-12.")
 @click.option("--units-table", metavar="PATH", help="HDF5 path of the units table, where a file has several.")
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Least calibrated top probability.")
+@click.option(
+    "--prior",
+    default="uniform",
+    show_default=True,
+    metavar="uniform|training|auto|FILE",
+    help="How common each class is held to be; FILE (JSON, YAML, CSV) gives weights.",
+)
+@click.option(
+    "--layers",
+    metavar="TABLE",
+    help="One file: layer of each unit (CSV, TSV), a column, or 'ignore'. [default: a column that says it]",
+)
 @click.option("--again", is_flag=True, help="One file: add a run even if an equal one is there.")
 @click.option("--mirror-columns", is_flag=True, help="One file: also write plain units columns of the run.")
 @click.option(
@@ -204,6 +226,8 @@ def _annotate_one(
     units: list[int] | None,
     units_table: str | None,
     threshold: float | None,
+    prior: str,
+    layers: str | None,
     again: bool,
     mirror_columns: bool,
     labels: Path | None,
@@ -227,6 +251,8 @@ def _annotate_one(
         units=units,
         units_table=units_table,
         threshold=threshold,
+        prior=prior,
+        layers=layers,
         again=again,
         mirror=mirror_columns,
         labels=labels,

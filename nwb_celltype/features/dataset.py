@@ -163,6 +163,7 @@ def assemble(
             "acg_bin": ("acg_bin", lags, {"units": "ms", "long_name": "lag, bin centre"}),
             "statistic": list(TRAIN_STATISTICS),
             "statistic_unit": ("statistic", list(TRAIN_STATISTICS.values())),
+            "species": ("unit", np.full(n, ""), {"long_name": "species as the file says it"}),
         },
         attrs={"feature_spec_version": FEATURE_SPEC_VERSION},
     )
@@ -192,6 +193,8 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
         - ``isi_histogram`` (isi_time: ms), ``acg`` (lag: ms), ``acg_statistics``, ``train_reason``, ``train_problem``
         - ``train_statistics`` (statistic; unit of measure in the coordinate ``statistic_unit``)
         - ``isi_counts``, ``acg_counts``: the 1 ms counts behind them
+        - ``unit_statistics`` (unit_statistic; see ``unit_statistic_unit``): the statistics that tables of units hold;
+          the coordinate ``species`` is that of the session
 
         Save with ``to_netcdf(path, engine="h5netcdf")``.
 
@@ -206,11 +209,13 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
     """
     from nwb_celltype.features.counts import count_train, split_by_intervals
     from nwb_celltype.features.statistics import train_statistics
+    from nwb_celltype.features.unit_statistics import acg_ratios, shape_statistics, with_unit_statistics
 
     n = len(units.unit_ids)
     isi_counts = np.zeros((n, 100), dtype=np.int64)
     acg_counts = np.zeros((n, 201), dtype=np.int64)
     statistics = np.full((n, len(TRAIN_STATISTICS)), np.nan)
+    ratios = np.full((n, 2), np.nan)
     reasons = np.full(n, "", dtype=object)
     observed = units.obs_intervals if units.obs_intervals is not None else [None] * n
     for k, (times, intervals) in enumerate(zip(units.spike_times, observed, strict=True)):
@@ -220,11 +225,14 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
             isi_counts[k], acg_counts[k] = counts.isi_counts, counts.acg_counts
             pieces, observed_s = split_by_intervals(times, intervals)
             statistics[k] = train_statistics(pieces, observed_s)
+            ratios[k] = acg_ratios(pieces, statistics[k, 0])
         if progress is not None:
             progress("features", k + 1, n)
     whitened, rates = units.is_whitened, units.waveform_rates_hz
-    waveforms = (None if skip else each for each, skip in zip(units.peak_waveforms(), whitened, strict=True))
+    waveforms = [None if skip else each for each, skip in zip(units.peak_waveforms(), whitened, strict=True)]
     dataset = assemble(units.unit_ids, waveforms, rates, isi_counts, acg_counts, statistics, reasons)
+    shapes = [shape_statistics(w, rate) for w, rate in zip(waveforms, rates, strict=True)]
+    dataset = with_unit_statistics(dataset, ratios, np.array(shapes), units.session.species)
     if whitened.any():
         dataset["waveform_reason"] = dataset["waveform_reason"].where(~whitened, WHITENED).astype(str)
     return dataset

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py  # type: ignore[import-untyped,unused-ignore]
 
@@ -14,6 +14,9 @@ from nwb_celltype.archive.assets import Asset
 from nwb_celltype.errors import InputError
 from nwb_celltype.provenance import SourceAsset, is_detached, read_source
 from nwb_celltype.runs import CONTAINER_PATH
+
+if TYPE_CHECKING:
+    from nwb_celltype.archive.transport import RangeSource
 
 _RUN_TYPE = "CellTypeAnnotationTable"
 _GROUND_TRUTH = "ground_truth"
@@ -29,6 +32,8 @@ class Contents:
         Whether the file holds labels alone, without the units that they name.
     source_types : mapping of str to str
         Where the labels of each run come from, by name of the run.
+    created : mapping of str to str
+        When each run was made, by name of the run.
     source : SourceAsset or None
         What a detached file says about the file that its units are in.
     """
@@ -36,6 +41,7 @@ class Contents:
     is_detached: bool = False
     source_types: Mapping[str, str] = field(default_factory=dict)
     source: SourceAsset | None = None
+    created: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -46,6 +52,10 @@ class Contents:
     def ground_truth(self) -> tuple[str, ...]:
         """Names of the runs whose labels are ground truth."""
         return tuple(name for name, source_type in self.source_types.items() if source_type == _GROUND_TRUTH)
+
+    def has_same_runs(self, other: Contents) -> bool:
+        """Whether both hold the same runs: of the same names, made at the same moments from the same kind of source."""
+        return dict(self.source_types) == dict(other.source_types) and dict(self.created) == dict(other.created)
 
 
 def contents_of(path: Path) -> Contents:
@@ -78,20 +88,42 @@ def contents_of_asset(asset: Asset) -> Contents:
     RefusedError, NetworkError
         If the archive does not let this user read it, or does not answer.
     """
+    with opened_asset(asset, bytes_of(asset)) as file:
+        return contents_of_open(file, name_of(asset))
+
+
+def bytes_of(asset: Asset) -> RangeSource:
+    """Where the bytes of an asset come from; signed addresses that expire are asked for anew."""
     from nwb_celltype.archive.assets import content_url
-    from nwb_celltype.archive.remote_file import RemoteFile
     from nwb_celltype.archive.transport import RangeSource
+
+    return RangeSource(lambda fresh: content_url(asset, fresh=fresh), name=name_of(asset), size=asset.size)
+
+
+@contextlib.contextmanager
+def opened_asset(asset: Asset, source: RangeSource) -> Iterator[h5py.File]:
+    """Open a file of an archive for reading; parameters and errors as for `contents_of_asset`.
+
+    Parameters
+    ----------
+    asset : Asset
+    source : RangeSource
+        From `bytes_of`; it counts what came over, and is closed with the file.
+
+    Yields
+    ------
+    h5py.File
+    """
+    from nwb_celltype.archive.remote_file import RemoteFile
     from nwb_celltype.units.remote import RemoteHDF5, Stream
 
-    name = name_of(asset)
-    source = RangeSource(lambda fresh: content_url(asset, fresh=fresh), name=name, size=asset.size)
     with contextlib.closing(Stream(RemoteFile(source))) as stream:
         try:
             with RemoteHDF5(stream) as file:
-                return contents_of_open(file, name)
+                yield file
         except OSError as error:
             stream.raise_failure(error)  # h5py hides what the network did
-            message = f"{name} cannot be read as HDF5: {error}. Leave it out with --glob."
+            message = f"{name_of(asset)} cannot be read as HDF5: {error}. Leave it out with --glob."
             raise InputError(message) from error
 
 
@@ -104,7 +136,7 @@ def contents_of_open(file: Any, name: str) -> Contents:
     """Look into an open HDF5 file."""
     container = file.get(CONTAINER_PATH)
     groups = [container[key] for key in container] if isinstance(container, h5py.Group) else []
-    source_types = {}
+    source_types, created = {}, {}
     for group in groups:
         if not isinstance(group, h5py.Group) or _text(group.attrs.get("neurodata_type")) != _RUN_TYPE:
             continue
@@ -112,9 +144,11 @@ def contents_of_open(file: Any, name: str) -> Contents:
         if method is None:
             message = f"Run {group.name!r} in {name} does not say by what method; the file is damaged."
             raise InputError(message)
-        source_types[group.name.rpartition("/")[2]] = _text(method.attrs.get("source_type"))
+        name_of_run = group.name.rpartition("/")[2]
+        source_types[name_of_run] = _text(method.attrs.get("source_type"))
+        created[name_of_run] = _text(group.attrs.get("created"))
     detached = is_detached(file)
-    return Contents(detached, source_types, read_source(file) if detached else None)
+    return Contents(detached, source_types, read_source(file) if detached else None, created)
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import h5py  # type: ignore[import-untyped,unused-ignore]
 
@@ -132,15 +132,73 @@ def plan_join(labels: Path, source: SourceAsset | None, sources: LocalSources) -
     return replace(row, message=text)
 
 
-def join_one(row: JoinedLabels, *, merge: bool, merged: Path) -> JoinedLabels:
+@dataclass(frozen=True)
+class Places:
+    """Where joined labels go; what lies in the folder of a dandiset is left as the archive has it.
+
+    Attributes
+    ----------
+    root : Path
+        The folder that holds the folders of dandisets.
+    dandiset : str
+        Of the labels.
+    """
+
+    root: Path
+    dandiset: str
+
+    def beside(self, labels: Path, source: Path) -> Path:
+        """Where a copy of labels goes, under a name that tells them from those of other dandisets."""
+        name = named_after(labels.name, self.dandiset)
+        inside = _in_dandiset(source)
+        return source.with_name(name) if inside is None else self.root / "joined" / inside.with_name(name)
+
+    def merged(self, source: Path) -> Path | None:
+        """Where the copy of a dandiset's file with its labels goes; `None` for a file that is in no dandiset's folder."""
+        inside = _in_dandiset(source)
+        return None if inside is None else self.root / "merged" / inside.with_name(f"{inside.stem}_celltype.nwb")
+
+
+def named_after(name: str, dandiset: str) -> str:
+    """Name of a file of labels that says from which dandiset they are.
+
+    Parameters
+    ----------
+    name : str
+        In the dandiset.
+    dandiset : str
+        Six digits.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> named_after("sub-A_ses-1_desc-celltype_ecephys.nwb", "000123")
+    'sub-A_ses-1_desc-celltype000123_ecephys.nwb'
+    >>> named_after("sub-A_desc-sorted_ecephys.nwb", "000123"), named_after("labels.nwb", "000123")
+    ('sub-A_desc-celltype000123sorted_ecephys.nwb', 'labels_desc-celltype000123.nwb')
+    """
+    path = PurePosixPath(name)
+    parts = path.stem.split("_")
+    at = next((k for k, part in enumerate(parts) if part.startswith("desc-")), None)
+    if at is not None:
+        parts[at] = f"desc-celltype{dandiset}{parts[at].removeprefix('desc-').removeprefix('celltype')}"
+    else:  # before the modality, which is the last and no pair
+        last = len(parts) - (len(parts) > 1 and "-" not in parts[-1])
+        parts.insert(last, f"desc-celltype{dandiset}")
+    return f"{'_'.join(parts)}{path.suffix}"
+
+
+def join_one(row: JoinedLabels, places: Places, *, merge: bool) -> JoinedLabels:
     """Put planned labels and their source together; what goes wrong becomes part of the row.
 
     Parameters
     ----------
     row : JoinedLabels
+    places : Places
     merge : bool
-    merged : Path
-        Folder for merged copies of sources that lie in the folder of a dandiset: that one holds what the archive holds.
 
     Returns
     -------
@@ -150,26 +208,24 @@ def join_one(row: JoinedLabels, *, merge: bool, merged: Path) -> JoinedLabels:
 
     if row.source is None or row.status != "planned":
         return row
-    out = _copy_outside(row.source, merged) if merge else None
+    lie_together = row.labels.resolve().parent == row.source.resolve().parent
+    out = places.merged(row.source) if merge else row.labels if lie_together else places.beside(row.labels, row.source)
     try:
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
         done = join(row.labels, row.source, merge=merge, out=out)
     except OSError as error:
-        message = f"{merged} cannot be written ({error.strerror or error}). Choose another place with --out."
+        message = f"{(out or row.source).parent} cannot be written ({error.strerror or error}). Make it writable, or make room."
         return row.failed(InputError(message))
     except CellTypeError as error:
         return row.failed(error)
     return replace(row, file=done.file, status="joined" if done.is_new else "there")
 
 
-def _copy_outside(source: Path, merged: Path) -> Path | None:
-    """Where the merged copy of a dandiset's file goes; `None` for a file that is not in a dandiset's folder."""
-    folder = next((one for one in source.resolve().parents if (one / METADATA_NAME).is_file()), None)
-    if folder is None:
-        return None
-    inside = source.resolve().relative_to(folder)
-    return merged / folder.name / inside.with_name(f"{inside.stem}_celltype.nwb")
+def _in_dandiset(file: Path) -> Path | None:
+    """Path of a file from the folder that holds its dandiset's; `None` if it is in no folder of a dandiset."""
+    folder = next((one for one in file.resolve().parents if (one / METADATA_NAME).is_file()), None)
+    return None if folder is None else file.resolve().relative_to(folder.parent)
 
 
 def _look(file: Path) -> LocalSource | None:

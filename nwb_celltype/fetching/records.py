@@ -37,8 +37,9 @@ class FetchedFile:
     size : int
         Bytes of the asset.
     n_bytes : int
-        Bytes that are to come over the network, and after the download those that came: fewer where an earlier run had
-        brought some. 0 where the file is there, failed, or only its runs are streamed, a small part of the asset.
+        Bytes that are to come over the network, and afterwards those that came: fewer where an earlier run had brought
+        some. 0 where the file is there or failed, and in a plan where only its runs are to be streamed: how small a
+        part of the asset that is shows only then.
     asset_id, sha256, etag : str
         Of the asset; `sha256` is empty where the archive has not computed it yet.
     file_sha256 : str
@@ -247,7 +248,8 @@ def _files(rows: Iterable[FetchedFile]) -> str:
 
 
 def _line_of(row: FetchedFile, folder: Path) -> str:
-    shown = row.file.relative_to(folder) if row.file.is_relative_to(folder) else row.file
+    inside = row.file.is_relative_to(folder) and row.file != folder  # refused names have no place in the folder
+    shown = row.file.relative_to(folder) if inside else row.path if row.file == folder else row.file
     what = "runs only" if row.action == "detach" else mb(row.size)
     held = f"; runs {', '.join(row.runs)}" if row.runs else ""
     held += f"; ground truth {', '.join(row.ground_truth)}" if row.ground_truth else ""

@@ -12,17 +12,16 @@ from pathlib import Path
 from nwb_celltype.archive.addresses import DandiAddress, UrlAddress, parse_address
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.fetching.contents import contents_of
-from nwb_celltype.fetching.pairing import LocalSources, join_one, plan_join
+from nwb_celltype.fetching.pairing import LocalSources, Places, join_one, plan_join
 from nwb_celltype.fetching.planning import Plan, Planner, Progress
 from nwb_celltype.fetching.records import Fetched, FetchedFile, JoinedLabels, mb
 from nwb_celltype.fetching.selection import Wanted
 from nwb_celltype.fetching.transfer import Transfers
 
+_MARGIN = 4 * 1024 * 1024
+
 OnPlan = Callable[[Fetched], None]
 Paths = str | Path | Sequence[str | Path]
-
-_MARGIN = 64 * 1024 * 1024
-_MERGED = "merged"
 
 
 def fetch(
@@ -65,9 +64,11 @@ def fetch(
     join : path or sequence of paths, optional
         Files, or folders of files, that the labels may belong to. Each fetched file of labels is joined to its own,
         which is found by the identifiers in the files: a copy of the labels is put beside it.
+        Its name tells from which dandiset it is: ``..._desc-celltype000123_ecephys.nwb``. The folder of a dandiset
+        holds nothing but what the archive holds: labels of a source in one go to ``OUT/joined/<ID of the source>``.
     merge : bool
         Write the labels into a copy of the source instead: ``<stem>_celltype.nwb`` beside it, or under ``OUT/merged``
-        for a source in the folder of a dandiset, which holds nothing but what the archive holds.
+        for a source in the folder of a dandiset. Labels of several dandisets come together in that copy.
     with_sources : bool
         Fetch the files that labels were made from too, from the dandiset and version that the labels name, unless
         `join` has them, and join the labels to them. Annotated files then come whole.
@@ -131,7 +132,7 @@ def fetch(
     joined: list[JoinedLabels] = []
     if plan.needs_join:
         local.add(row.file for row in rows if row.is_here)
-        joined = list(_join_all(rows, local, merge=merge, merged=root / _MERGED, progress=progress))
+        joined = list(_join_all(rows, local, Places(root, planned.dandiset), merge=merge, progress=progress))
     note = "; ".join(filter(None, (planned.note, *remarks)))
     return replace(planned, files=rows, joined=tuple(joined), note=note)
 
@@ -213,7 +214,7 @@ def _paths(join: Paths | None) -> list[Path]:
 
 
 def _join_all(
-    rows: Sequence[FetchedFile], local: LocalSources, *, merge: bool, merged: Path, progress: Progress | None
+    rows: Sequence[FetchedFile], local: LocalSources, places: Places, *, merge: bool, progress: Progress | None
 ) -> Iterable[JoinedLabels]:
     labels = []
     for row in rows:
@@ -222,7 +223,7 @@ def _join_all(
             if contents.is_detached:
                 labels.append((row.file, contents.source))
     for k, (file, source) in enumerate(labels, start=1):
-        yield join_one(plan_join(file, source, local), merge=merge, merged=merged)
+        yield join_one(plan_join(file, source, local), places, merge=merge)
         if progress is not None:
             progress("joining labels", k, len(labels))
 
@@ -233,9 +234,10 @@ def _require_room(root: Path, plan: Plan) -> None:
     needed = sum(row.n_bytes - min(_unfinished(row.file), row.n_bytes) for row in planned)
     there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    if planned and free < needed + _MARGIN:
+    needed += needed // 100 + _MARGIN  # blocks that are not full, metadata, the record
+    if planned and free < needed:
         message = (
-            f"{there} has {mb(free)} free; the files need {mb(needed + _MARGIN)}. Make room, choose another place with "
+            f"{there} has {mb(free)} free; the files need {mb(needed)}. Make room, choose another place with "
             "--out, or fetch less with --glob or --labels-only."
         )
         raise InputError(message)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,11 @@ from nwb_celltype.archive.addresses import DandiAddress
 from nwb_celltype.archive.assets import Asset
 from nwb_celltype.archive.dandisets import Dandiset
 from nwb_celltype.errors import CellTypeError, InputError, NetworkError, RefusedError
-from nwb_celltype.fetching.contents import Contents, contents_of, name_of
+from nwb_celltype.fetching.contents import Contents, bytes_of, contents_of, contents_of_asset, opened_asset
 from nwb_celltype.fetching.digests import is_same, sha256_of
 from nwb_celltype.fetching.local_folder import DandisetFolder
 from nwb_celltype.fetching.records import FetchedFile
-from nwb_celltype.provenance import SourceAsset, read_source
+from nwb_celltype.provenance import SourceAsset
 
 if TYPE_CHECKING:
     from nwb_celltype.archive.transport import RangeSource
@@ -120,21 +121,10 @@ class Transfers:
             item.folder.record(_entry(item, item.row))
 
     def _download(self, item: Item) -> FetchedFile:
-        from nwb_celltype.archive.assets import content_url
         from nwb_celltype.archive.downloads import download
-        from nwb_celltype.archive.transport import RangeSource
 
         asset, target = item.asset, item.row.file
-
-        def url(fresh: bool) -> str:
-            return content_url(asset, fresh=fresh)
-
-        source = RangeSource(url, name=name_of(asset), size=asset.size)
-        with self._lock:
-            self._open.add(source)
-        try:
-            if self._stopped.is_set():
-                raise InterruptedError
+        with self._bytes_of(asset) as source:
             download(
                 source,
                 target,
@@ -143,19 +133,33 @@ class Transfers:
                 progress=self._progress(),
                 replaces=self._overwrite,
             )
-        finally:
-            with self._lock:
-                self._open.discard(source)
-            source.close()
         digest = asset.sha256 or sha256_of(target)
         return replace(item.row, status="fetched", n_bytes=source.statistics.n_bytes, file_sha256=digest)
 
     def _detach(self, item: Item) -> FetchedFile:
         from nwb_celltype.nwb_io.detached import detach
 
-        source = source_of(item.asset, item.dandiset)
-        written = detach(item.asset.address.text, item.row.file, source, replaces=self._overwrite)
-        return replace(item.row, status="fetched", file_sha256=sha256_of(written))
+        origin = source_of(item.asset, item.dandiset)
+        with self._bytes_of(item.asset) as source:
+            with opened_asset(item.asset, source) as file:
+                written = detach(file, item.row.file, origin, replaces=self._overwrite)
+            n_bytes = source.statistics.n_bytes
+        return replace(item.row, status="fetched", n_bytes=n_bytes, file_sha256=sha256_of(written))
+
+    @contextmanager
+    def _bytes_of(self, asset: Asset) -> Iterator[RangeSource]:
+        """The bytes of an asset, for as long as nobody stops."""
+        source = bytes_of(asset)
+        with self._lock:
+            self._open.add(source)
+        try:
+            if self._stopped.is_set():
+                raise InterruptedError
+            yield source
+        finally:
+            with self._lock:
+                self._open.discard(source)
+            source.close()
 
     def _progress(self) -> Callable[[int, int], None]:
         before = 0
@@ -249,11 +253,15 @@ def _state(item: Item) -> str:
     if entry is not None and entry.get("action") == "detach":
         same = _matches(asset, str(entry.get("sha256") or ""), str(entry.get("etag") or ""))
         return "there" if same and sha256_of(target) == entry.get("file_sha256") else "other"
-    try:  # a run that was killed may have written the file and not the record
-        said = read_source(target)
+    try:  # a fetch that was killed may have written the file and not the record
+        found = contents_of(target)
     except InputError:
         return "other"
-    return "there" if said is not None and _matches(asset, said.sha256, said.etag) else "other"
+    if found.source is None or not _matches(asset, found.source.sha256, found.source.etag):
+        return "other"
+    # Others label the units of this asset too, and name it as their source: what tells its own labels is its runs.
+    held = item.contents or contents_of_asset(asset)
+    return "there" if found.has_same_runs(held) else "other"
 
 
 def _matches(asset: Asset, sha256: str, etag: str) -> bool:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
-from nwb_celltype.annotation import Annotation, annotate_units
+from nwb_celltype.annotation import Annotation, annotate_units, same_settings
 from nwb_celltype.errors import CellTypeError, InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.labelling import SourceType, TaxonomyName, annotate_from_table
+from nwb_celltype.layers import LayerSource
 from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
 from nwb_celltype.nwb_io.mirror import has_mirror, mirror_columns
 from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, refuse_protected, tidy, write_safely
 from nwb_celltype.nwb_io.validation import require_no_new_messages, require_same_answers, same_answers
+from nwb_celltype.priors import PriorSource
 from nwb_celltype.runs import Run, read_runs
+from nwb_celltype.session_context import with_context
 from nwb_celltype.units import Units, read_units, units_tables
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def annotate(
     units: Sequence[int] | None = None,
     units_table: str | None = None,
     threshold: float | None = None,
+    prior: PriorSource = "uniform",
+    layers: LayerSource | None = None,
     again: bool = False,
     mirror: bool = False,
     labels: str | Path | None = None,
@@ -96,6 +101,10 @@ def annotate(
         HDF5 path of the units table, where a file has several.
     threshold : float, optional
         Least calibrated top probability of an answer.
+    prior : {'uniform', 'training', 'auto'}, path, or mapping of class to weight
+        How common the classes are held to be; see `nwb_celltype.priors`.
+    layers : path or mapping of unit id to layer, optional
+        Table (CSV, TSV) with the layer of units, or a column of the units table; see `nwb_celltype.layers`.
     again : bool
         Add a run even if an equal one is there.
     mirror : bool
@@ -130,6 +139,9 @@ def annotate(
     if labels is not None and threshold is not None:
         message = "A threshold is for a model's answers; leave it out with --labels."
         raise UsageError(message)
+    if labels is not None and (prior != "uniform" or layers is not None):
+        message = "A prior and layers are for a model's answers; leave them out with --labels."
+        raise UsageError(message)
     if labels is None and by is not None:
         message = "--by says whose labels they are; give them with --labels."
         raise UsageError(message)
@@ -146,7 +158,10 @@ def annotate(
             _require_copy(target, source, chosen)
         runs = read_runs(base)
         if labels is None:
-            annotation = annotate_units(chosen, model, threshold=threshold, progress=progress)
+            annotation = annotate_units(
+                chosen, model, threshold=threshold, prior=prior, layers=layers, progress=progress
+            )
+            annotation = with_context(annotation, chosen)
         else:
             annotation = annotate_from_table(chosen, labels, source_type=source_type, by=by, taxonomy=taxonomy)
         same = next((run for run in reversed(runs) if _is_same(run, annotation)), None)
@@ -253,8 +268,14 @@ def _is_same(run: Run, annotation: Annotation) -> bool:
     if is_classifier:
         # The answers too: the species or the regions of the file may have been mended since.
         same_limit = run.confidence_threshold == annotation.confidence_threshold
-        return same_limit and np.array_equal(run.cell_type, annotation.cell_type)
+        same = same_limit and np.array_equal(run.cell_type, annotation.cell_type) and same_settings(theirs, method)
+        return same and _cells(run) == _cells(annotation)
     return same_answers(run, annotation)
+
+
+def _cells(answers: Run | Annotation) -> list[str]:
+    """Cell that each unit belongs to; empty where nothing is said."""
+    return [""] * len(answers) if answers.cell_id is None else answers.cell_id.tolist()
 
 
 def _unit_json(run: Run, k: int) -> dict[str, Any]:
@@ -270,6 +291,7 @@ def _unit_json(run: Run, k: int) -> dict[str, Any]:
         "is_abstained": bool(run.is_abstained[k]),
         "reason": str(run.reason[k]),
         "reason_detail": str(run.reason_detail[k]),
+        "cell_id": "" if run.cell_id is None else str(run.cell_id[k]),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -120,7 +121,7 @@ def write_detached(
 
 
 def detach(
-    file: str | Path,
+    file: str | Path | h5py.File,
     target: str | Path,
     source: SourceAsset,
     *,
@@ -135,8 +136,8 @@ def detach(
 
     Parameters
     ----------
-    file : str or Path
-        The annotated NWB file, or its address.
+    file : str or Path or h5py.File
+        The annotated NWB file, or its address; one that is open stays open.
     target : str or Path
         The detached file; its folder is made if need be.
     source : SourceAsset
@@ -164,8 +165,8 @@ def detach(
     >>> detach("session_celltype.nwb", "labels.nwb", SourceAsset(path="session.nwb"))  # doctest: +SKIP
     PosixPath('/data/labels.nwb')
     """
-    name = str(file)
-    with open_source(file) as opened:
+    name = (source.address or str(file.filename)) if isinstance(file, h5py.File) else str(file)
+    with nullcontext(file) if isinstance(file, h5py.File) else open_source(file) as opened:
         if is_detached(opened):
             message = f"{name} holds detached labels already; copy the file."
             raise InputError(message)

@@ -100,7 +100,7 @@ def join(
         stored = read_stored(opened, str(labels))
     if is_remote(source):
         if merge or out is None:
-            message = f"{source} is an address; fetch the file first, or give a folder for the labels with --out."
+            message = f"{source} is an address; fetch the file first, or name a folder for the labels."
             raise UsageError(message)
         target = Path(out).expanduser()
     else:
@@ -109,7 +109,7 @@ def join(
         target = source.with_name(name) if out is None else Path(out).expanduser()
         target = target / name if target.is_dir() else target
     if merge and target.exists() and target.samefile(source):
-        message = f"{target} is the source itself, which is not changed; choose another name with --out."
+        message = f"{target} is the source itself, which is not changed; give another name."
         raise UsageError(message)
     runs = [one.run for one in stored]
     if not merge:
@@ -159,7 +159,10 @@ def _put_beside(labels: Path, target: Path, stored: Sequence[StoredRun], on_phas
     if target.exists():
         if target.samefile(labels) or (target.is_file() and filecmp.cmp(labels, target, shallow=False)):
             return Joined(target, names, is_new=False, is_merged=False)
-        message = f"{target} is another file; it was left alone. Choose another name with --out, or move it away."
+        message = (
+            f"{target} is another file; it was left alone. Move it away if {labels} is to take its place, "
+            "and join again."
+        )
         raise RefusedError(message)
 
     def validate(path: Path) -> None:

@@ -29,7 +29,7 @@ class SessionCopy:
     age_reference : str
         What the age counts from (``birth`` or ``gestational``).
     licence : str
-        What the file says of a licence that forbids to publish what is made from it.
+        The sentence, if any, in which the file names a licence that forbids to publish what is made from it.
     """
 
     session_description: str = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -114,21 +115,33 @@ class DandisetFolder:
             If nothing can be written in the folder.
         """
         place = self.folder / OUR_FOLDER
-        try:
-            place.mkdir(exist_ok=True)
-            handle = (place / _LOCK).open("ab")
-        except OSError as error:
-            message = (
-                f"{place} cannot be written: {error.strerror}. The folder must be writable, to resume after a kill."
-            )
-            raise InputError(message) from error
-        with handle:
+        lock = place / _LOCK
+        while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                message = f"Another process is publishing {self.folder}; wait until it is done."
-                raise RefusedError(message) from error
-            yield
+                place.mkdir(exist_ok=True)
+                handle = lock.open("ab")
+            except FileNotFoundError:  # another process has just taken the empty folder away
+                continue
+            except OSError as error:
+                message = (
+                    f"{place} cannot be written: {error.strerror}. The folder must be writable, to resume after a kill."
+                )
+                raise InputError(message) from error
+            with handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    message = f"Another process is publishing {self.folder}; wait until it is done."
+                    raise RefusedError(message) from error
+                if not _is_at(lock, handle):  # its last holder has just finished and deleted it
+                    continue
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # something was noted there
+                        place.rmdir()
+                return
 
     def _notes(self) -> dict[str, Any]:
         place = self.folder / OUR_FOLDER / _NOTE
@@ -146,6 +159,13 @@ def _is_filled(value: Any) -> bool:
     if value is None or value == "" or value == [] or value == {}:
         return False
     return not (isinstance(value, str) and value.strip().lower().startswith(_EMPTY))
+
+
+def _is_at(path: Path, handle: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _replace(path: Path, text: str) -> None:

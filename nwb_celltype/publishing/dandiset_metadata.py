@@ -74,6 +74,8 @@ class SourceDandiset:
     authors : tuple of str
         Those that its citation names.
     licences : tuple of str
+    is_described : bool
+        Whether its archive could be asked, so that `identifier` is the archive's own word.
     """
 
     address: str
@@ -83,6 +85,7 @@ class SourceDandiset:
     citation: str = ""
     authors: tuple[str, ...] = ()
     licences: tuple[str, ...] = ()
+    is_described: bool = True
 
 
 def with_options(
@@ -127,11 +130,13 @@ def merged(
     *,
     sent: Mapping[str, Any],
     stored: Mapping[str, Any],
+    drafted: Mapping[str, Any],
     forced: Iterable[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Put the user's words and the server's together.
 
-    What is on the server stays, unless it is what we sent last time or the call itself says otherwise.
+    What is on the server stays, unless the call itself says otherwise, or `dandiset.yaml` says something else than last
+    time and the server does not. So what an option of an earlier call set is not undone by a call without it.
 
     Parameters
     ----------
@@ -141,6 +146,8 @@ def merged(
         Metadata on the server; empty for a new dandiset.
     sent, stored : mapping
         What was said last time, and how the server then had it.
+    drafted : mapping
+        What `dandiset.yaml` alone said then.
     forced : iterable of str
         Fields that the call itself gives.
 
@@ -159,8 +166,17 @@ def merged(
         elif key == "contributor" and key in forced and isinstance(present, list):
             named = {person.get("name") for person in value}
             result[key] = [*value, *(person for person in present if person.get("name") not in named)]
-        elif present in (None, "", [], {}) or key in forced or present == stored.get(key):
+        elif present in (None, "", [], {}) or key in forced:
             result[key] = value
+        elif present == stored.get(key):
+            is_new_here = value != drafted.get(key)
+            if is_new_here:
+                result[key] = value
+            elif sent.get(key, value) != value:
+                remarks.append(
+                    f"The archive has the {key!r} that an earlier call gave with {_OPTIONS[key]}, not the one of "
+                    f"dandiset.yaml; it was kept. Write it into dandiset.yaml, or give {_OPTIONS[key]} again."
+                )
         elif present != value and sent.get(key) != value:
             remarks.append(
                 f"The archive has another {key!r} than dandiset.yaml; the archive's was kept. Change it there"
@@ -178,9 +194,9 @@ def with_provenance(
     """Add keywords, sources with their authors, models, software and papers to a dandiset's metadata."""
     result = dict(metadata)
     result["keywords"] = list(dict.fromkeys([*(metadata.get("keywords") or []), *DANDISET_KEYWORDS]))
-    result["relatedResource"] = unique_resources(
-        [*(metadata.get("relatedResource") or []), *_resources(files, sources)]
-    )
+    named = {source.url: source.identifier for source in sources if source.url and source.is_described}
+    stated = [_named_by_archive(resource, named) for resource in metadata.get("relatedResource") or []]
+    result["relatedResource"] = unique_resources([*stated, *_resources(files, sources)])
     kept = [part for part in str(metadata.get("acknowledgement") or "").split("\n\n") if part.strip()]
     for part in _acknowledgements(files, sources):
         # Known already, or known better: from a time when the archive of the source could be asked.
@@ -326,6 +342,12 @@ def _resources(files: Sequence[LocalFile], sources: Sequence[SourceDandiset]) ->
         texts = [*file.papers, *(_words_of(file.source) if file.source else ())]
         found += [cited_resource(text, "dcite:IsDescribedBy") for text in texts]
     return [resource for resource in found if resource is not None]
+
+
+def _named_by_archive(resource: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    """A related resource; a source, known by its page, under the identifier that its own archive gives it."""
+    identifier = named.get(str(resource.get("url"))) if resource.get("relation") == DERIVED else None
+    return {**resource, "identifier": identifier} if identifier else dict(resource)
 
 
 def _words_of(source: SourceAsset) -> list[str]:

@@ -119,11 +119,22 @@ def remember(
     identifier: str,
     told: Mapping[str, Any] | None = None,
     stored: Mapping[str, Any] | None = None,
+    drafted: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note the dandiset of a folder, and what was said of it, so that changes on the server are told from ours."""
-    told, stored = told or {}, stored or {}
+    """Note the dandiset of a folder, and what was said of it, so that changes here and on the server are told apart.
+
+    Parameters
+    ----------
+    place : DandisetFolder
+    archive : Instance
+    identifier : str
+    told, stored, drafted : mapping, optional
+        What was said, how the server has it, and what `dandiset.yaml` alone said.
+    """
+    told, stored, drafted = told or {}, stored or {}, drafted or {}
     kept = {key: stored[key] for key in told if key in stored}
-    place.write_note(archive.api_url, {"dandiset": identifier, "sent": dict(told), "stored": kept})
+    note = {"dandiset": identifier, "sent": dict(told), "stored": kept, "drafted": dict(drafted)}
+    place.write_note(archive.api_url, note)
     place.remember_identifier(identifier)
 
 

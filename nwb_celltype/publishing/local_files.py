@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py  # type: ignore[import-untyped,unused-ignore]
 
-from nwb_celltype.licences import licence_texts, texts_at, why_refused
+from nwb_celltype.licences import licence_sentence, licence_texts, texts_at, why_refused
 from nwb_celltype.provenance import SourceAsset, read_source
 from nwb_celltype.publishing.records import Problem
 from nwb_celltype.runs import Run, read_runs
@@ -121,7 +121,10 @@ def read_file(local: LocalFile) -> None:
         local.papers = texts_at(opened, "general/related_publications")
         local.licence_texts = tuple(licence_texts(opened))
     if local.source is not None and (why_refused(local.source.licence)):
-        local.licence_texts = (("the record of its source", local.source.licence), *local.licence_texts)
+        local.licence_texts = (
+            ("the record of its source", licence_sentence(local.source.licence)),
+            *local.licence_texts,
+        )
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class _Prepared:
 
     files: tuple[LocalFile, ...]
     told: dict[str, Any]
+    drafted: dict[str, Any]
     metadata: dict[str, Any]
     problems: list[Problem]
     remarks: list[str]
@@ -185,7 +187,7 @@ def _publish(request: _Request, archive: Instance, client: Any) -> Published:
     if _comparable(before) != _comparable(prepared.metadata):
         _set_metadata(remote, prepared.metadata, archive)
         before = remote.get_raw_metadata()
-    remember(place, archive, remote.identifier, prepared.told, before)
+    remember(place, archive, remote.identifier, prepared.told, before, prepared.drafted)
     files = send_files(prepared.files, remote, archive, jobs=request.jobs, progress=request.progress)
     status = ""
     if request.max_wait_s > 0:
@@ -215,7 +217,7 @@ def _rehearse(request: _Request, instance: str | None) -> Published:
         archive = find_instance(instance)
         token = token_of(archive)
         if token is None:
-            remarks.append(f"No token: publishing needs one in {archive.token_variable}.")
+            remarks.append(_without_token(archive))
         identifier = find_target(request.place, archive, request.dandiset)
         with open_client(archive, token=token) as client:
             remote = open_target(client, identifier, request.dandiset)
@@ -234,7 +236,7 @@ def _rehearse(request: _Request, instance: str | None) -> Published:
     there = remote.identifier if remote is not None else request.dandiset
     return Published(
         there,
-        archive.name if archive else str(instance),
+        archive.name if archive else instance or os.environ.get("DANDI_INSTANCE") or "dandi",
         dandiset_page(archive, there) if archive and there else "",
         "draft",
         "",
@@ -258,22 +260,39 @@ def _prepare(request: _Request, archive: Instance | None, before: Mapping[str, A
     for source, text in restricted_sources(sources):
         sentence = source_sentence(text, why_refused(text), f"dandiset {source.address}")
         problems.append(Problem(source.address, sentence, "licence"))
-    told = with_options(request.place.draft(), **request.options)
+    draft = request.place.draft()
+    told = with_options(draft, **request.options)
+    drafted = with_options(draft, name=None, description=None, licence=None, contact=None)
     forced = {key for key, field in _FIELDS.items() if request.options[field] is not None}
     note = request.place.note(archive.api_url) if archive else {}
-    metadata, kept = merged(told, before, sent=note.get("sent", {}), stored=note.get("stored", {}), forced=forced)
+    last = {key: note.get(key, {}) for key in ("sent", "stored", "drafted")}
+    metadata, kept = merged(told, before, **last, forced=forced)
+    said = told | {  # a field that neither dandiset.yaml nor an option changed is still as it was said last
+        key: last["sent"][key]
+        for key in _FIELDS.keys() & told.keys() & last["sent"].keys() - forced
+        if drafted[key] == last["drafted"].get(key)
+    }
     metadata = with_provenance(metadata, checked.files, sources)
     remarks += licence_remarks(metadata, stated)
     if missing := find_problems(metadata):
         problems += missing
-        if not request.place.draft():
+        if not draft:
             text = f"dandiset.yaml is empty or not there; write it like this:\n{TEMPLATE}"
             problems.append(Problem("dandiset", text, "metadata"))
-    return _Prepared(checked.files, told, metadata, problems, remarks + kept)
+    return _Prepared(checked.files, said, drafted, metadata, problems, remarks + kept)
 
 
 _FIELDS = {"name": "name", "description": "description", "license": "licence", "contributor": "contact"}
 """Fields of the archive's schema, and the option of each."""
+
+
+def _without_token(archive: Instance) -> str:
+    """What a real call would say of the missing token, as a remark."""
+    try:
+        require_token(archive)
+    except UsageError as error:
+        return f"{error} Only publishing itself needs it, not a dry run."
+    return ""
 
 
 def _found_again(request: _Request, identifier: str, remote: Any) -> list[str]:

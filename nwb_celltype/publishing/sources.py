@@ -38,7 +38,11 @@ def find_sources(records: Iterable[SourceAsset]) -> tuple[list[SourceDandiset], 
                 "the citation in the files only. Run publish again when its archive can be reached."
             )
             identifier = DandiAddress(dandiset, "", "", name).text
-            sources.append(SourceDandiset(address, identifier, _page(None, record), record.title, record.citation))
+            sources.append(
+                SourceDandiset(
+                    address, identifier, _page(None, record), record.title, record.citation, is_described=False
+                )
+            )
             continue
         sources.append(
             SourceDandiset(

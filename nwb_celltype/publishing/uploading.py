@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -94,6 +95,12 @@ def send_files(
 ) -> list[PublishedFile]:
     """Send what is not there yet, `jobs` files at a time; stop at the first that cannot be sent.
 
+    Somebody else may be sending a copy of the same folder. So the archive is asked again just before each file whether
+    it has an asset there by now, and then, as the client begins the upload, whether it has the bytes. Once it turns out
+    that somebody does, the files that are left are taken in random order, so that two do not walk side by side. What
+    remains is sent twice: the files that both have under way at the same moment, at most `jobs` at the start and at the
+    end, and now and then one between; the archive knows bytes only once they are all there.
+
     Parameters
     ----------
     files : sequence of LocalFile
@@ -118,14 +125,11 @@ def send_files(
     InputError
         If a file changed meanwhile, or the server does not take it.
     """
-    remote = remote_files(dandiset)
-    sender = _Sender(dandiset, instance, jobs, progress, sum(local.size for local in files))
+    sender = _Sender(dandiset, instance, jobs, progress, files)
     done: dict[str, PublishedFile] = {}
     first: Exception | None = None
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        futures: dict[Future[PublishedFile | None], LocalFile] = {
-            pool.submit(sender.send, local, remote.get(local.path)): local for local in files
-        }
+        futures: list[Future[PublishedFile | None]] = [pool.submit(sender.send_next) for _ in files]
         try:
             for future in as_completed(futures):
                 try:
@@ -163,27 +167,39 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 class _Sender:
-    """Sends single files; knows the dandiset and adds up the progress of all."""
+    """Sends single files; knows the dandiset, which files are left, and adds up the progress of all."""
 
-    def __init__(self, dandiset: Any, instance: Instance, jobs: int, progress: Progress, n_bytes: int) -> None:
+    def __init__(
+        self, dandiset: Any, instance: Instance, jobs: int, progress: Progress, files: Sequence[LocalFile]
+    ) -> None:
         self.dandiset, self.instance, self.jobs = dandiset, instance, jobs
         self.stop = threading.Event()
-        self._progress, self._n_bytes = progress, n_bytes
+        self._remote = remote_files(dandiset)
+        self._waiting = list(files)
+        self._has_company = False
+        self._progress, self._n_bytes = progress, sum(local.size for local in files)
         self._sent: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def send(self, local: LocalFile, there: RemoteFile | None) -> PublishedFile | None:
-        """Send a file if it is not there; `None` if everything was stopped before it began."""
+    def send_next(self) -> PublishedFile | None:
+        """Send one of the files that wait, if it is not there; `None` if everything was stopped before it began."""
         if self.stop.is_set():
             return None
+        with self._lock:
+            local = self._waiting.pop(random.randrange(len(self._waiting)) if self._has_company else 0)
         try:
-            return self._send(local, there)
+            return self._send(local, self._remote.get(local.path))
         except BaseException:
             self.stop.set()
             raise
 
     def _send(self, local: LocalFile, there: RemoteFile | None) -> PublishedFile:
         looked_again = False
+        if there is None or there.etag != local.etag:  # when everything was listed; by now it may be there
+            try:
+                there = self._look_again(local, there)
+            except Exception as error:
+                raise self._told(error, local, 1) from None
         for k in range(1, TRIES + 1):
             try:
                 return self._send_once(local, there)
@@ -192,13 +208,10 @@ class _Sender:
                 # 409: somebody was quicker at a new path. 404: somebody changed the asset, which gives it another id.
                 if status in (404, 409) and self._is_ours(error) and not looked_again:
                     looked_again = True
-                    before = there
                     try:
-                        there = self._look_again(local)
+                        there = self._look_again(local, there)
                     except Exception as again:
                         raise self._told(again, local, k) from None
-                    if there is not None and there.etag != local.etag and (before is None or there.etag != before.etag):
-                        raise self._taken(local) from None
                     continue
                 if not self._can_try_again(error, local) or k == TRIES:
                     raise self._told(error, local, k) from None
@@ -236,15 +249,21 @@ class _Sender:
             # Whole megabytes, and the last one only when everything is up.
             self._progress("upload (MB)", done // _MB if done < of else -(-of // _MB), -(-of // _MB))
 
-    def _look_again(self, local: LocalFile) -> RemoteFile | None:
+    def _look_again(self, local: LocalFile, before: RemoteFile | None) -> RemoteFile | None:
+        """What is at the place of a file now; refuses where somebody has put another file there since `before`."""
         from dandi.exceptions import NotFoundError
 
         try:
             asset = self.dandiset.get_asset_by_path(local.path)
+            metadata = asset.get_raw_metadata()
         except NotFoundError:
             return None
-        metadata = asset.get_raw_metadata()
-        return RemoteFile(asset, str((metadata.get("digest") or {}).get("dandi:dandi-etag", "")), metadata)
+        now = RemoteFile(asset, str((metadata.get("digest") or {}).get("dandi:dandi-etag", "")), metadata)
+        if before is None or now.etag != before.etag:
+            if now.etag != local.etag:
+                raise self._taken(local)
+            self._has_company = True
+        return now
 
     def _is_ours(self, error: Exception) -> bool:
         """Whether the archive itself said this, not the storage behind it."""
@@ -289,6 +308,12 @@ class _Sender:
             return NetworkError(
                 f"{local.path} did not come through whole in {n_tries} tries ({without_secrets(str(error))}). "
                 "Something between here and the archive damages it; try another network."
+            )
+        if status in (401, 403):
+            return NetworkError(
+                f"{local.path} could not be sent: the storage refused the addresses that the archive had just made for "
+                f"it ({status}), {n_tries} times. They last a few hours at most: see that this machine's clock is "
+                "right, and that nothing between here and the archive changes requests."
             )
         if status is not None and 400 <= status < 500 and status != 429:
             said = without_secrets(str(getattr(getattr(error, "response", None), "text", "")))[:300]

@@ -11,11 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.calibration import DEFAULT_THRESHOLD, fit_novelty
-from nwb_celltype.classifier import OOD_THRESHOLD, Model
-from nwb_celltype.classifier.inputs import MODALITIES, Matrix, column_weights, has_modality, scaling, standardise
+from nwb_celltype.classifier import OOD_THRESHOLD
+from nwb_celltype.classifier.ensemble import Ensemble
+from nwb_celltype.classifier.forest import grow
+from nwb_celltype.classifier.inputs import (
+    MODALITIES,
+    Matrix,
+    column_weights,
+    has_modality,
+    joined,
+    modality_subsets,
+    scaling,
+    standardise,
+)
 from nwb_celltype.features import FEATURE_SPEC_VERSION
 from nwb_celltype.features.dataset import Progress
 from nwb_celltype.training.pool import Pool
+from nwb_celltype.training.strangers import grow_stranger_forests
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,14 @@ class Settings:
         Standardised columns are cut at this many standard deviations.
     modalities : mapping of str to sequence of str
         Blocks of columns of each modality.
+    trees : int
+        Trees in the forest of each modality; 0 for networks alone.
+    min_leaf : int
+        Units in a leaf at least.
+    forest_share : float
+        Weight of the forests' mean beside the networks'.
+    strangers : int
+        Made-up strangers of each kind that the model learns to tell from its units; with 0 distance alone tells.
     """
 
     members: int = 10
@@ -61,11 +81,21 @@ class Settings:
     recorded_share: Mapping[str, float] = field(default_factory=lambda: {"waveform": 0.5, "train": 0.25})
     clip: float = 2.5
     modalities: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODALITIES))
+    trees: int = 300
+    min_leaf: int = 2
+    forest_share: float = 1 / 3
+    strangers: int = 500
 
 
 def fit(
-    pool: Pool, settings: Settings, *, seed: int, progress: Progress | None = None, task: str = "training"
-) -> Model:
+    pool: Pool,
+    settings: Settings,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    task: str = "training",
+    device: str | None = None,
+) -> Ensemble:
     """Train an ensemble, and learn where the units lie; the same input, seed and machine give the same weights.
 
     Parameters
@@ -76,10 +106,13 @@ def fit(
     progress : callable, optional
     task : str
         Said to `progress`.
+    device : str, optional
+        Where torch trains the networks, ``cpu`` or ``cuda``; by default on a GPU if there is one. Random numbers are
+        drawn on the CPU in any case.
 
     Returns
     -------
-    Model
+    Ensemble
         Not yet calibrated, nor with limits to how far a unit may lie from the training units.
     """
     import torch
@@ -88,7 +121,7 @@ def fit(
 
     modalities = {name: tuple(names) for name, names in settings.modalities.items()}
     recorded = pool.recorded
-    learnt: dict[str, Matrix] = {}
+    learnt: dict[str, NDArray[Any]] = {}
     inputs, masks = {}, {}
     for name, names in modalities.items():
         mean, scale = scaling(recorded, names)
@@ -99,6 +132,11 @@ def fit(
         clipped = np.clip(z, -settings.clip, settings.clip)
         inputs[name] = torch.from_numpy((clipped * column_weights(recorded, names)).astype(np.float32))
         masks[name] = torch.from_numpy(has)
+        if settings.trees:
+            learnt |= _forest(recorded, name, names, has, pool, settings, seed)
+    subsets = modality_subsets(modalities)
+    if settings.strangers:
+        learnt |= grow_stranger_forests(pool, modalities, subsets, settings.strangers, seed)
     generator = torch.Generator().manual_seed(seed)
     columns = {name: x.shape[-1] for name, x in inputs.items()}
     truth = torch.from_numpy(pool.labels.astype(np.int64))
@@ -106,9 +144,30 @@ def fit(
         parameters = network.initial(
             columns, len(pool.classes), members=settings.members, width=settings.width, generator=generator
         )
-        _descend(parameters, inputs, masks, truth, settings, generator, progress, task)
-    learnt |= {name: value.detach().numpy() for name, value in parameters.items()}
-    return Model(_draft_card(pool.classes, modalities, columns, settings), learnt)
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        parameters = {name: value.to(place) for name, value in parameters.items()}
+        inputs = {name: value.to(place) for name, value in inputs.items()}
+        masks = {name: value.to(place) for name, value in masks.items()}
+        _descend(parameters, inputs, masks, truth.to(place), settings, generator, progress, task)
+    learnt |= {name: value.detach().cpu().numpy() for name, value in parameters.items()}
+    return Ensemble(_draft_card(pool.classes, modalities, columns, settings), learnt)
+
+
+def _forest(
+    recorded: Mapping[str, Matrix],
+    name: str,
+    names: Sequence[str],
+    has: NDArray[np.bool_],
+    pool: Pool,
+    settings: Settings,
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """Arrays of the forest of one modality, grown on the units as recorded that have it."""
+    columns, labels = joined(recorded, names), pool.labels
+    if has.any():
+        columns, labels = columns[has], labels[has]
+    forest = grow(columns, labels, len(pool.classes), trees=settings.trees, min_leaf=settings.min_leaf, seed=seed)
+    return forest.tensors(f"{name}.forest")
 
 
 def _place(z: Matrix, has: NDArray[np.bool_], pool: Pool) -> tuple[Matrix, Matrix]:
@@ -152,7 +211,7 @@ def _descend(
     from nwb_celltype.classifier import network
 
     n_variants, n = next(iter(inputs.values())).shape[:2]
-    members, names, rows = settings.members, list(inputs), torch.arange(n)
+    members, names, rows = settings.members, list(inputs), torch.arange(n, device=labels.device)
     weights = _balance(labels)
     encoders = [p for key, p in parameters.items() if key.endswith((".encoder", ".phase"))]
     heads = [p for key, p in parameters.items() if not key.endswith((".encoder", ".phase"))]
@@ -174,11 +233,11 @@ def _descend(
         for name in names:
             variant = torch.randint(n_variants, (n,), generator=generator)
             as_recorded = torch.rand(n, generator=generator) < settings.recorded_share[name]
-            shown[name] = inputs[name][torch.where(as_recorded, 0, variant), rows]
-        seen = {
-            name: (torch.rand((members, n), generator=generator) >= settings.modality_dropout) & masks[name]
-            for name in names
-        }
+            shown[name] = inputs[name][torch.where(as_recorded, 0, variant).to(rows.device), rows]
+        seen = {}
+        for name in names:
+            kept = torch.rand((members, n), generator=generator) >= settings.modality_dropout
+            seen[name] = kept.to(rows.device) & masks[name]
         none_left = ~torch.stack(list(seen.values())).any(dim=0)
         seen = {name: torch.where(none_left, masks[name], mask) for name, mask in seen.items()}
         joint, alone = network.logits(parameters, shown, seen)
@@ -209,13 +268,20 @@ def _draft_card(
         "feature_spec_version": FEATURE_SPEC_VERSION,
         "modalities": {name: list(names) for name, names in modalities.items()},
         "architecture": {
-            "kind": "ensemble of cosine encoders, one a modality, with own and joint heads",
+            "kind": "cosine encoders and forests",
             "members": settings.members,
             "width": settings.width,
             "clip": settings.clip,
             "columns": dict(columns),
+            "trees": settings.trees,
+            "forest_share": settings.forest_share,
+            "strangers": settings.strangers,
         },
         "calibration": {"temperature": {}},
-        "ood": {"threshold": OOD_THRESHOLD, "distance_limits": dict.fromkeys(modalities, 1.0)},
+        "ood": {
+            "threshold": OOD_THRESHOLD,
+            "distance_limits": dict.fromkeys(modalities, 1.0),
+            "stranger_limits": {"+".join(subset): 0.5 for subset in modality_subsets(modalities)},
+        },
         "default_threshold": DEFAULT_THRESHOLD,
     }

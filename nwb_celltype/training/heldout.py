@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.classifier.inputs import has_modality
+from nwb_celltype.classifier.inputs import has_modality, modality_subsets
 from nwb_celltype.features.dataset import Progress
 from nwb_celltype.training.fitting import Settings, fit
 from nwb_celltype.training.pool import Pool
@@ -28,10 +27,13 @@ class HeldOut:
         asked by a modality that no unit on the other side has.
     distance : dict of str to (n,) array
         From the units on the other side, by modality; NaN likewise.
+    strangeness : dict of str to (n,) array
+        Probability that the forests give to a stranger, by modalities joined with ``+``; NaN likewise.
     """
 
     probability: dict[str, NDArray[np.float64]]
     distance: dict[str, NDArray[np.float64]]
+    strangeness: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def best(self) -> NDArray[np.float64]:
         """(n, k) probabilities from all the modalities that each unit has."""
@@ -50,6 +52,7 @@ def hold_out(
     seed: int,
     progress: Progress | None = None,
     task: str = "cross-validation",
+    device: str | None = None,
 ) -> HeldOut:
     """Train on one side of each split, and ask about the other.
 
@@ -61,6 +64,8 @@ def hold_out(
     seed : int
     progress : callable, optional
     task : str
+    device : str, optional
+        As for `nwb_celltype.training.fitting.fit`.
 
     Returns
     -------
@@ -70,10 +75,12 @@ def hold_out(
     subsets = modality_subsets(settings.modalities)
     probability = {"+".join(subset): np.full((n, k), np.nan) for subset in subsets}
     distance = {name: np.full(n, np.nan) for name in settings.modalities}
+    strangeness = {key: np.full(n, np.nan) for key in probability}
     splits = list(splits)
     for i, (train, test) in enumerate(splits):
         taught = pool.take(train)
-        model = fit(taught, settings, seed=seed + i, progress=progress, task=f"{task} {i + 1}/{len(splits)}")
+        what = f"{task} {i + 1}/{len(splits)}"
+        model = fit(taught, settings, seed=seed + i, progress=progress, task=what, device=device)
         blocks = {name: block[test] for name, block in pool.recorded.items()}
         has = {
             name: has_modality(blocks, names) & has_modality(taught.recorded, names).any()
@@ -81,14 +88,10 @@ def hold_out(
         }
         for subset in subsets:
             rows = np.logical_and.reduce([has[name] for name in subset])
-            probability["+".join(subset)][test[rows]] = model.uncalibrated(blocks, subset)[rows]
+            key = "+".join(subset)
+            probability[key][test[rows]] = model.uncalibrated(blocks, subset)[rows]
+            strangeness[key][test[rows]] = model.strangeness(blocks, subset)[rows]
         far = model.distances(blocks, np.stack([has[name] for name in distance], axis=1))
         for column, name in enumerate(distance):
             distance[name][test] = far[:, column]
-    return HeldOut(probability, distance)
-
-
-def modality_subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return every combination of modalities, from one to all."""
-    ordered = tuple(names)
-    return [subset for size in range(1, len(ordered) + 1) for subset in combinations(ordered, size)]
+    return HeldOut(probability, distance, strangeness)

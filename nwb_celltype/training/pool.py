@@ -10,12 +10,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from nwb_celltype.classifier.inputs import Matrix
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
-from nwb_celltype.labels import PARTS, LabelledUnits, PredictionsOnlyError, read_labelled
+from nwb_celltype.label_choice import LabelsAre, PredictionsOnlyError
+from nwb_celltype.labels import PARTS, LabelledUnits, read_labelled
 from nwb_celltype.runs import run_files
 from nwb_celltype.training.augmentation import variants
+
+GRID_RATE_HZ = 30_000.0
+"""Sampling rate of the waveforms of a pool."""
+GRID_MS: NDArray[np.float64] = np.arange(-30, 45) / GRID_RATE_HZ * 1e3
+"""Their times relative to the main peak, ms."""
 
 _MIN_UNITS = 5
 _log = logging.getLogger(__name__)
@@ -35,6 +42,10 @@ class Pool:
         Empty where unknown.
     sources : (n,) integer array
         Which of the sources each row is from, by position.
+    waveforms : (n, 75) array
+        As recorded, on the times of `GRID_MS`, the largest absolute value 1; NaN where there is none.
+    isi_counts : (n, 100) integer array
+    acg_counts : (n, 201) integer array
     """
 
     blocks: dict[str, Matrix]
@@ -43,6 +54,9 @@ class Pool:
     groups: NDArray[np.str_]
     sources: NDArray[np.intp]
     labs: NDArray[np.str_]
+    waveforms: NDArray[np.float64]
+    isi_counts: NDArray[np.integer]
+    acg_counts: NDArray[np.integer]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,6 +80,9 @@ class Pool:
             groups=self.groups[rows],
             sources=self.sources[rows],
             labs=self.labs[rows],
+            waveforms=self.waveforms[rows],
+            isi_counts=self.isi_counts[rows],
+            acg_counts=self.acg_counts[rows],
         )
 
 
@@ -74,6 +91,7 @@ def read_sources(
     *,
     labels: str | Path | None = None,
     run: str | None = None,
+    labels_are: LabelsAre | None = None,
 ) -> list[tuple[str | Path, LabelledUnits]]:
     """Read labelled units from files, addresses, folders and whole dandisets.
 
@@ -82,7 +100,7 @@ def read_sources(
     data : path, address or LabelledUnits, or several
         Of a folder, a pattern or a dandiset every file that carries labels; see `nwb_celltype.runs.run_files`. Files
         found so that hold nothing but a classifier's predictions are left out, with a warning in the log.
-    labels, run
+    labels, run, labels_are
         As for `read_labelled`.
 
     Returns
@@ -102,13 +120,13 @@ def read_sources(
             continue
         files = run_files(one)
         if files in ([one], [Path(one)]):
-            found.append((files[0], read_labelled(files[0], labels=labels, run=run)))
+            found.append((files[0], read_labelled(files[0], labels=labels, run=run, labels_are=labels_are)))
             continue
         refused: list[PredictionsOnlyError] = []
         before = len(found)
         for file in files:
             try:
-                found.append((file, read_labelled(file, labels=labels, run=run)))
+                found.append((file, read_labelled(file, labels=labels, run=run, labels_are=labels_are)))
             except PredictionsOnlyError as error:
                 refused.append(error)
         if len(found) == before:
@@ -181,4 +199,34 @@ def make_pool(
         groups=np.concatenate([one.groups for one in kept]).astype(str),
         sources=np.repeat(np.arange(len(kept)), [len(one) for one in kept]),
         labs=np.concatenate([np.full(len(one), one.lab) for one in kept]).astype(str),
+        waveforms=np.stack(
+            [on_grid(w, hz) for one in kept for w, hz in zip(one.waveforms, one.sampling_rate_hz, strict=True)]
+        ),
+        isi_counts=np.concatenate([one.features["isi_counts"].values for one in kept]),
+        acg_counts=np.concatenate([one.features["acg_counts"].values for one in kept]),
     )
+
+
+def on_grid(waveform: NDArray[np.floating] | None, sampling_rate_hz: float) -> NDArray[np.float64]:
+    """Bring a mean waveform to the times of `GRID_MS` around its main peak, largest absolute value 1.
+
+    Parameters
+    ----------
+    waveform : (n_samples,) array or None
+    sampling_rate_hz : float, hertz
+
+    Returns
+    -------
+    (75,) array
+        NaN if there is no waveform; outside of what was recorded, the first and last values are repeated.
+    """
+    nothing = np.full(len(GRID_MS), np.nan)
+    if waveform is None or not np.isfinite(waveform).all() or len(waveform) < 8 or not sampling_rate_hz > 0:
+        return nothing
+    wave = np.asarray(waveform, dtype=np.float64)
+    wave = wave - np.median(wave[: max(5, len(wave) // 8)])
+    largest = float(np.abs(wave).max())
+    if largest == 0:
+        return nothing
+    t = (np.arange(len(wave)) - int(np.argmax(np.abs(wave)))) / sampling_rate_hz * 1e3
+    return np.asarray(CubicSpline(t, wave / largest)(np.clip(GRID_MS, t[0], t[-1])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ nwb-celltype (BSD-3-Clause). They come without warranty of any kind.
 """
 
 
+RECIPES: dict[str, tuple[str, str]] = {
+    "cerebellum": ("nwb_celltype.training.recipes", "train_cerebellum"),
+    "cerebellum-statistics": ("nwb_celltype.training.cerebellum_statistics", "train_cerebellum_statistics"),
+}
+"""Module and function of each recipe, by the name of the model that it makes."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One file of a recipe."""
@@ -68,15 +76,12 @@ CEREBELLUM_SOURCES = (
 
 CEREBELLUM_CLASSES = ("GoC", "MFB", "MLI", "PkC_cs", "PkC_ss")
 
-RECIPES = ("cerebellum",)
-"""Names of the recipes."""
-
 
 def train_cerebellum(
     data_dir: str | Path,
     out: str | Path,
     *,
-    version: str = "1",
+    version: str = "2",
     seed: int = 0,
     members: int = 10,
     epochs: int = 300,
@@ -117,12 +122,13 @@ def train_cerebellum(
         epochs=epochs,
         classes=CEREBELLUM_CLASSES,
         card=_cerebellum_card(),
+        device="cpu",  # the same weights everywhere
         progress=progress,
     )
 
 
 def run_recipe(recipe: str, data_dir: str | Path, out: str | Path, **options: Any) -> Model:
-    """Train by a recipe of `RECIPES`; options as those of `train_cerebellum`.
+    """Train by a recipe of `RECIPES`; options as those of its function.
 
     Raises
     ------
@@ -132,7 +138,8 @@ def run_recipe(recipe: str, data_dir: str | Path, out: str | Path, **options: An
     if recipe not in RECIPES:
         message = f"There is no recipe {recipe!r}; there is {', '.join(RECIPES)}."
         raise UsageError(message)
-    model = train_cerebellum(data_dir, out, **options)
+    module, function = RECIPES[recipe]
+    model: Model = getattr(import_module(module), function)(data_dir, out, **options)
     if Path(out).resolve() == shipped_folder(recipe).resolve():  # its hashes are checked at every load
         register(recipe)
     return model

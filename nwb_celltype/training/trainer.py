@@ -17,34 +17,41 @@ from nwb_celltype.archive.addresses import UrlAddress, is_remote, parse_address
 from nwb_celltype.archive.assets import find_asset
 from nwb_celltype.bundles import check_output, save_bundle
 from nwb_celltype.calibration import (
-    DEFAULT_THRESHOLD,
     OOD_QUANTILE,
+    STRANGER_QUANTILE,
     brier_score,
     expected_calibration_error,
-    fit_temperature,
     negative_log_likelihood,
 )
 from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
 from nwb_celltype.classifier.inputs import has_modality
 from nwb_celltype.errors import UsageError
 from nwb_celltype.features.dataset import Progress
+from nwb_celltype.label_choice import LabelsAre
 from nwb_celltype.labels import PARTS, LabelledUnits
 from nwb_celltype.training.fitting import Settings, fit
 from nwb_celltype.training.folds import Split, honest_folds, left_out
+from nwb_celltype.training.groups import GroupBy, grouped
 from nwb_celltype.training.heldout import HeldOut, hold_out
+from nwb_celltype.training.limits import (
+    NEW_LAB_MARGIN,
+    TEMPERATURE_FLOOR,
+    distance_limits,
+    stranger_limits,
+    temperatures_of,
+    threshold_of,
+)
 from nwb_celltype.training.pool import Pool, make_pool, read_sources
+from nwb_celltype.verification import record_examples
 
-TEMPERATURE_FLOOR = 0.5
-"""No model sharpens its probabilities more than this, however easy its own units are."""
-
-NEW_LAB_MARGIN = 1.3
-"""Units of a new laboratory lie about this much further from the training units than units kept aside at home, where
-both could be measured; used when all training units are from one laboratory."""
+__all__ = ["NEW_LAB_MARGIN", "TEMPERATURE_FLOOR", "Card", "train"]
 
 _log = logging.getLogger(__name__)
 _N_FOLDS = 5
 _MIN_LAB = 30
 _MEMBERS_OF_A_FOLD = 5
+_TREES_PER_MEMBER = 30
+_STRANGERS_PER_MEMBER = 50
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,12 @@ def train(
     members: int = 10,
     epochs: int = 300,
     classes: Sequence[str] | None = None,
+    group_by: GroupBy | None = None,
     labels: str | Path | None = None,
     run: str | None = None,
+    labels_are: LabelsAre | None = "ground_truth",
     card: Card | None = None,
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Train a model on labelled units and write it to a folder.
@@ -111,10 +121,14 @@ def train(
     epochs : int
     classes : sequence of str, optional
         By default every label that at least five usable units have.
+    group_by : {'recording', 'subject'}, optional
+        What is kept together when the model is measured; by default what the data name, a subject of an NWB file.
     labels, run : optional
         Where the labels of NWB files are, as for `nwb_celltype.labels.read_labelled`.
     card : Card, optional
         What the data do not say: licence, intended use, limits.
+    device : str, optional
+        Where torch trains, ``cpu`` or ``cuda``; by default on a GPU if there is one. Another device rounds otherwise.
     progress : callable, optional
         Called with a task, the steps done and the number of steps.
 
@@ -141,20 +155,21 @@ def train(
         raise UsageError(message)
     check_output(out)
     said = card or Card()
-    settings = Settings(members=members, epochs=epochs)
-    read = read_sources(data, labels=labels, run=run)
-    sources = [one for _, one in read]
+    settings = _sized(Settings(epochs=epochs), members)
+    read = read_sources(data, labels=labels, run=run, labels_are=labels_are)
+    sources = [grouped(one, group_by, k) for k, (_, one) in enumerate(read)]
     hashes = [_sha256(file) if file else "" for file, _ in read]
     _tell_problems(sources)
     pool = make_pool(sources, classes=classes, n_variants=settings.n_variants, seed=seed)
     settings = replace(settings, modalities=_present(pool, settings.modalities))
-    aside = replace(settings, members=min(members, _MEMBERS_OF_A_FOLD))
+    aside = _sized(settings, min(members, _MEMBERS_OF_A_FOLD))
     folds, kept_together = _folds(pool)
     in_folds = f"{len(folds)} folds over all sources, {kept_together}"
-    validated = hold_out(pool, folds, aside, seed=seed + 1000, progress=progress)
-    elsewhere = _leave_labs_out(pool, aside, seed + 2000, progress)
-    model = fit(pool, settings, seed=seed, progress=progress, task="training the shipped ensemble")
-    temperatures = _temperatures(pool, validated, elsewhere)
+    validated = hold_out(pool, folds, aside, seed=seed + 1000, progress=progress, device=device)
+    elsewhere = _leave_labs_out(pool, aside, seed + 2000, progress, device)
+    model = fit(pool, settings, seed=seed, progress=progress, task="training the shipped ensemble", device=device)
+    temperatures = temperatures_of(pool, validated, elsewhere)
+    threshold = round(threshold_of(pool, validated, elsewhere, temperatures), 4)
     full = {
         **model.card,
         "name": name,
@@ -168,7 +183,7 @@ def train(
         "references": list(said.references),
         "training": {"seed": seed, "epochs": epochs, "n_units": len(pool), "settings": _settings_json(settings)},
         "training_data": [_describe(k, one, hashes[k], pool, said) for k, one in enumerate(sources)],
-        "metrics": _metrics(pool, validated, elsewhere, temperatures, in_folds),
+        "metrics": _metrics(pool, validated, elsewhere, temperatures, in_folds, threshold),
         "calibration": {
             "temperature": temperatures,
             "method": "members averaged, then one temperature for each combination of modalities",
@@ -178,12 +193,15 @@ def train(
         },
         "ood": {
             "threshold": OOD_THRESHOLD,
-            "distance_limits": _distance_limits(pool, validated, elsewhere),
-            "meaning": f"0.5: as far from the training units as {OOD_QUANTILE:.0%} of the real units of a "
+            "distance_limits": distance_limits(pool, validated, elsewhere),
+            "stranger_limits": stranger_limits(validated, elsewhere),
+            "meaning": f"0.5: as strange as {STRANGER_QUANTILE:.0%} of the real units kept aside in folds"
+            + ("" if elsewhere is None else " and, with the same weight, in laboratories left out")
+            + f" are at most, or as far from the training units as {OOD_QUANTILE:.0%} of the real units of a "
             + (f"fold kept aside, times {NEW_LAB_MARGIN}," if elsewhere is None else "laboratory left out")
-            + " are at most; above: flagged",
+            + " are; above: flagged",
         },
-        "default_threshold": DEFAULT_THRESHOLD,
+        "default_threshold": threshold,
     }  # fmt: skip
     save_bundle(
         out,
@@ -192,7 +210,15 @@ def train(
         licence_text=said.licence_text,
         training_rows=_rows_seen(sources, pool.classes),
     )
+    record_examples(out)
     return load_model(Path(out))
+
+
+def _sized(settings: Settings, members: int) -> Settings:
+    """The same settings for so many networks, with trees and strangers in proportion."""
+    return replace(
+        settings, members=members, trees=_TREES_PER_MEMBER * members, strangers=_STRANGERS_PER_MEMBER * members
+    )
 
 
 def _present(pool: Pool, modalities: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
@@ -232,7 +258,9 @@ def _folds(pool: Pool) -> tuple[list[Split], str]:
     return list(honest_folds(strata, nowhere, n_folds)), "contiguous blocks of rows a class"
 
 
-def _leave_labs_out(pool: Pool, settings: Settings, seed: int, progress: Progress | None) -> HeldOut | None:
+def _leave_labs_out(
+    pool: Pool, settings: Settings, seed: int, progress: Progress | None, device: str | None
+) -> HeldOut | None:
     """Ask about every laboratory what the others teach; `None` if there is only one, or the others lack classes."""
     splits = [
         (train_rows, test_rows)
@@ -241,87 +269,56 @@ def _leave_labs_out(pool: Pool, settings: Settings, seed: int, progress: Progres
     ]
     if len(splits) < 2:
         return None
-    return hold_out(pool, splits, settings, seed=seed, progress=progress, task="laboratory left out")
-
-
-def _temperatures(pool: Pool, validated: HeldOut, elsewhere: HeldOut | None) -> dict[str, float]:
-    """One temperature a combination of modalities.
-
-    A temperature fitted in the laboratories of the training data alone is over-confident elsewhere, one fitted on
-    left-out laboratories alone is timid at home. A user may come from either, so both have the same number of rows.
-    """
-    temperatures = {}
-    for subset in validated.probability:
-        rows = [(h.probability[subset], pool.labels) for h in (validated, elsewhere) if h is not None]
-        kept = [(p[~np.isnan(p).any(axis=1)], y[~np.isnan(p).any(axis=1)]) for p, y in rows]
-        p, y = np.concatenate([p for p, _ in kept]), np.concatenate([y for _, y in kept])
-        temperatures[subset] = round(fit_temperature(p, y, floor=TEMPERATURE_FLOOR), 4) if len(y) else 1.0
-    return temperatures
-
-
-def _distance_limits(pool: Pool, validated: HeldOut, elsewhere: HeldOut | None) -> dict[str, float]:
-    """Distance that 98 % of the units of laboratories left out do not exceed, by modality.
-
-    Where no laboratory could be left out, or a modality is one laboratory's alone, units kept aside in
-    cross-validation stand for them, with a margin. Laboratories are averaged (geometrically), weighted by the units
-    that remained to train on: the model that is shipped has seen them all, and is closest to the fold that lacked
-    least.
-    """
-    limits = {}
-    for name, at_home in validated.distance.items():
-        distance, margin = at_home, NEW_LAB_MARGIN
-        if elsewhere is not None and not np.isnan(elsewhere.distance[name]).all():
-            distance, margin = elsewhere.distance[name], 1.0
-        quantiles, weights = [], []
-        known = ~np.isnan(distance)
-        for _, (rest, own) in left_out(pool.labs):
-            if known[own].any():
-                quantiles.append(np.quantile(distance[own][known[own]], OOD_QUANTILE))
-                weights.append(max(int(known[rest].sum()), 1))
-        limit = float(np.exp(np.average(np.log(quantiles), weights=weights))) if quantiles else 1.0
-        limits[name] = round(limit * margin, 4)
-    return limits
+    return hold_out(pool, splits, settings, seed=seed, progress=progress, task="laboratory left out", device=device)
 
 
 def _metrics(
-    pool: Pool, validated: HeldOut, elsewhere: HeldOut | None, temperatures: Mapping[str, float], folds: str
+    pool: Pool,
+    validated: HeldOut,
+    elsewhere: HeldOut | None,
+    temperatures: Mapping[str, float],
+    folds: str,
+    threshold: float,
 ) -> dict[str, Any]:
     metrics = {
         "cross-validation": {
             "protocol": f"{folds}; no abstention; temperatures fitted on them",
-            **_figures(pool, validated, temperatures),
+            **_figures(pool, validated, temperatures, threshold),
         }
     }
     if elsewhere is not None:
         metrics["laboratory left out"] = {
             "protocol": "each laboratory asked what the others teach; no abstention",
-            **_figures(pool, elsewhere, temperatures),
+            **_figures(pool, elsewhere, temperatures, threshold),
         }
     return metrics
 
 
-def _figures(pool: Pool, held: HeldOut, temperatures: Mapping[str, float]) -> dict[str, Any]:
+def _figures(pool: Pool, held: HeldOut, temperatures: Mapping[str, float], threshold: float) -> dict[str, Any]:
     figures = {}
     tempered = {subset: temper(p, temperatures[subset]) for subset, p in held.probability.items()}
     for subset, p in {"all units": HeldOut(tempered, {}).best(), **tempered}.items():
         known = ~np.isnan(p).any(axis=1)
         if known.any():
-            figures[subset] = _score(p[known], pool.labels[known])
+            figures[subset] = _score(p[known], pool.labels[known], pool.classes, threshold)
     return figures
 
 
-def _score(p: NDArray[np.float64], y: NDArray[np.intp]) -> dict[str, float | int]:
+def _score(p: NDArray[np.float64], y: NDArray[np.intp], classes: Sequence[str], threshold: float) -> dict[str, Any]:
     right = p.argmax(axis=1) == y
-    kept = p.max(axis=1) >= DEFAULT_THRESHOLD
+    kept = p.max(axis=1) >= threshold
+    present = np.unique(y)
     return {
         "n": len(y),
         "accuracy": round(float(right.mean()), 4),
-        "balanced_accuracy": round(float(np.mean([right[y == k].mean() for k in np.unique(y)])), 4),
+        "balanced_accuracy": round(float(np.mean([right[y == k].mean() for k in present])), 4),
         "ece": round(expected_calibration_error(p, y), 4),
         "nll": round(negative_log_likelihood(p, y), 4),
         "brier": round(brier_score(p, y), 4),
         "coverage": round(float(kept.mean()), 4),
         "accuracy_kept": round(float(right[kept].mean()), 4) if kept.any() else 0.0,
+        "recall_by_class": {classes[k]: round(float(right[y == k].mean()), 4) for k in present},
+        "coverage_by_class": {classes[k]: round(float(kept[y == k].mean()), 4) for k in present},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,21 @@ class ScalarColumns:
                 words = read_texts(self._table, name)
                 values = values if words is None else words
         return values[self._rows]
+
+    def vectors(self, name: str) -> Callable[[int], NDArray[Any]] | None:
+        """Reader of a column with one vector of numbers per unit, by row; None where there is none on this machine."""
+        dataset = self._table.column(name) if "/" not in name else None
+        if dataset is None or dataset.ndim != 1 or not hdf5.is_number(dataset) or not self._table.is_ragged(name):
+            return None
+        if self._table.opened.is_remote:  # as many bytes as the spikes themselves
+            return None
+        starts, stops = self._table.bounds(name, int(dataset.shape[0]))
+
+        def read(i: int) -> NDArray[Any]:
+            row = int(self._rows[i])
+            return self._table.reader(dataset, name, int(starts[row]), int(stops[row]))
+
+        return read
 
     def fetch(self) -> None:
         """Fetch all of them together from a remote file, and the small indices of ragged columns with them."""

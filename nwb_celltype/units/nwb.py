@@ -44,6 +44,7 @@ def read_units(
     source : str or Path or address or binary file object
         NWB file in HDF5: a path, ``http(s)://``, ``s3://``, ``DANDI:ID[@VERSION]/PATH``,
         ``dandi://INSTANCE/ID[@VERSION]/PATH`` or the page of an asset. Of a remote file only what is asked for is read.
+        Without a version the newest published one is meant, else the draft.
     units_table : str, optional
         HDF5 path of the table, for files with several; ``/units`` by default.
     unit_ids : sequence of int, optional

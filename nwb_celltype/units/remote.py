@@ -36,10 +36,10 @@ _BEFORE_HEADER = 4 * 1024
 # the grid of a remote file's own blocks, so that no slivers are left between them
 _GRID = 32 * 1024
 # the last that pynwb writes are the small columns and what names them
-_TAIL_BYTES = 384 * 1024
+_TAIL_BYTES = 352 * 1024
 # The first read outside is of the root group's own, behind which pynwb writes the electrodes; the later ones are of
 # single objects. (bytes before, bytes from)
-_FIRST_WINDOW = (32 * 1024, 368 * 1024)
+_FIRST_WINDOW = (32 * 1024, 336 * 1024)
 _WINDOW = (8 * 1024, 32 * 1024)
 _LARGEST_SMALL_READ = 16 * 1024
 _ZARR = re.compile(

@@ -17,6 +17,7 @@ from nwb_celltype.archive.addresses import (
     without_secrets,
 )
 from nwb_celltype.errors import UsageError
+from nwb_celltype.units import read_units
 
 PATH = "sub-A/sub-A_ses-1_ecephys.nwb"
 ASSET = "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0"
@@ -180,6 +181,13 @@ def test_paths_are_no_addresses(source: object) -> None:
     assert not is_remote(source)
 
 
+@pytest.mark.parametrize("text", ["ftp://example.org/a.nwb", "file:///data/a.nwb", "gs://bucket/a.nwb"])
+def test_what_cannot_be_read_is_no_path_either(text: str) -> None:
+    assert is_remote(text)
+    with pytest.raises(UsageError, match="Addresses are: DANDI:ID"):
+        read_units(text)
+
+
 def test_an_address_is_remote() -> None:
     assert is_remote(DandiAddress("000409"))
     assert is_remote(UrlAddress("https://example.org/a.nwb"))
@@ -201,6 +209,7 @@ def test_an_address_is_remote() -> None:
         ("https://", "no URL of a file"),
         ("data/a.nwb", "Addresses are: DANDI:ID"),
         ("ftp://example.org/a.nwb", "Addresses are: DANDI:ID"),
+        ("file:///data/a.nwb", "named by its path alone"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, said: str) -> None:

@@ -161,7 +161,7 @@ def test_an_asset_is_found_by_its_id_alone(archive: DandiDouble) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        ("DANDI:000001", UsageError, "names a whole dandiset"),
+        ("DANDI:000001", UsageError, "names a whole dandiset; add the path of one file: DANDI:000001/PATH"),
         ("DANDI:000001/sub-A", InputError, "is not one file but 2: sub-A/sub-A_ses-1_desc-x.nwb, "),
         ("DANDI:000001/sub-A/sub-A_ses-3.nwb", InputError, r"Did you mean .*sub-A/sub-A_ses-2\.nwb"),
         ("DANDI:000001/elsewhere/a.nwb", InputError, "Nothing there begins with 'elsewhere'"),

@@ -20,7 +20,9 @@ from nwb_celltype.batch.sources import find_items
 from nwb_celltype.errors import NetworkError, RefusedError
 from nwb_celltype.provenance import read_source
 
+from ..archive.range_server import RangeServer
 from ..archive_double import DandiDouble
+from .recordings import recording
 from .results import assert_same, label_files, table
 
 FIRST, SECOND = (f"sub-m{k}/sub-m{k}_ses-a_desc-sorted_ecephys.nwb" for k in range(2))
@@ -80,6 +82,39 @@ def test_only_the_bytes_of_chosen_units_are_read(archive: DandiDouble, large: di
     assert 0 < outcome.bytes_read < sum(stop - start for start, stop in asked_for(archive, FIRST))
 
 
+def test_the_plan_and_the_counted_bytes_are_what_the_server_sent(tmp_path: Path) -> None:
+    path = recording(tmp_path / "files/sub-m1_ses-a_ecephys.nwb", ["Lobule V", "CA1", "Flocculus"], session="a")
+    with h5py.File(path, "r+") as file:
+        small, attributes = file["units/waveform_mean"][()], dict(file["units/waveform_mean"].attrs)
+        wide = np.zeros((3, 60, 800))
+        wide[:, :, :2] = small
+        file["acquisition/before"] = np.zeros(600_000, dtype="u1")
+        del file["units/waveform_mean"]
+        file["units/waveform_mean"] = wide
+        file["units/waveform_mean"].attrs.update(attributes)
+        first = file["units/waveform_mean"].id.get_offset()
+        file["acquisition/behind"] = np.zeros(600_000, dtype="u1")
+    unit = wide[0].nbytes
+    with RangeServer(tmp_path / "files") as server:
+
+        def sent(start: int, stop: int) -> int:
+            asked = [(each.start, each.start + each.n_bytes) for each in server.log if each.start is not None]
+            return common(asked, (start, stop))
+
+        url = server.url(path.name)
+        [planned] = here(url, tmp_path / "out", dry_run=True).plan.assets
+        assert (planned.units, planned.left_out) == (2, 1)
+        assert planned.bytes_to_read == 2 * (1500 * 8 + unit)
+        n_of_plan = server.n_bytes
+        assert sent(first + 40_000, first + 3 * unit - 40_000) == 0  # the plan needs no waveform
+        server.forget()
+        [done] = here(url, tmp_path / "out").assets
+        assert done.status == "done", done.reason
+        assert sent(first + unit + 40_000, first + 2 * unit - 40_000) == 0  # nor does CA1 need to be read
+        assert server.n_bytes - n_of_plan == done.bytes_read
+        assert planned.bytes_to_read <= done.bytes_read <= 1.1 * planned.bytes_to_read + n_of_plan
+
+
 def test_labels_are_those_of_the_file_on_disk(archive: DandiDouble, large: dict[str, Path], tmp_path: Path) -> None:
     here("DANDI:000100", tmp_path / "out", where={"subject": "m0"})
     [run] = read_runs(tmp_path / "out" / label_files(tmp_path / "out")[0])
@@ -108,7 +143,7 @@ def test_where_they_are_from_is_written_down(archive: DandiDouble, tmp_path: Pat
     assert "Doe, Jane" in draft["description"]
     assert draft["license"] == ["spdx:CC-BY-4.0"]
     [related] = draft["relatedResource"]
-    assert (related["relation"], related["identifier"]) == ("dcite:IsDerivedFrom", "DANDI:000100")
+    assert (related["relation"], related["identifier"]) == ("dcite:IsDerivedFrom", "DANDI-DOUBLE:000100")
     assert set(table(tmp_path)["dandiset"]) == {"000100"}
 
 
@@ -174,6 +209,21 @@ def test_one_asset_by_its_path(archive: DandiDouble, tmp_path: Path) -> None:
     assert here("DANDI:000100", tmp_path).counts == {"done": 1, "done already": 1, "skipped": 2}
 
 
+def test_names_do_not_depend_on_what_is_asked_for(
+    archive: DandiDouble, large: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FIRST.replace("sorted", "raw")
+    name = archive.add_dandiset(name="Two of a session", files={FIRST: large[FIRST], other: large[FIRST]})
+    whole = here(f"DANDI:{name}", tmp_path / "whole", dry_run=True).plan
+    files = {asset.path: asset.file for asset in whole.assets}
+    assert files[FIRST] == "sub-m0/sub-m0_ses-a_desc-celltypesorted_ecephys.nwb"
+    for options in ({"source": f"DANDI:{name}/{FIRST}"}, {"source": f"DANDI:{name}", "glob": "*sorted*"}):
+        plan = here(options.pop("source"), tmp_path / "one", dry_run=True, **options).plan
+        assert [asset.file for asset in plan.assets if asset.status == "to do"] == [files[FIRST]]
+    assert here(f"DANDI:{name}/{other}", tmp_path / "old", glob="*raw*").counts == {"done": 1}
+    assert label_files(tmp_path / "old") == [files[other]]
+
+
 def test_an_embargoed_dandiset_needs_its_token(
     archive: DandiDouble, large: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +261,25 @@ def test_the_catalogue_supplies_version_and_files(monkeypatch: pytest.MonkeyPatc
     assert seen[-1].version == "draft"
     assert not chosen.notes
     assert [item.skipped for item in chosen.items] == ["its path does not match *raw*", ""]
+
+
+def test_one_asset_is_of_the_newest_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[DandiAddress] = []
+
+    def listed(address: DandiAddress) -> list[Asset]:
+        seen.append(address)
+        return [Asset("dandi", "000409", address.version or "9.9.9", "sub-a/sub-a_ecephys.nwb", "", 1, "", "", {})]
+
+    described = type("Described", (), {"address": DandiAddress("000409"), "metadata": {}, "name": "Map", "doi": ""})
+    described.licence = described.citation = described.url = ""  # type: ignore[attr-defined]
+    monkeypatch.setattr("nwb_celltype.archive.assets.list_assets", listed)
+    monkeypatch.setattr("nwb_celltype.archive.dandisets.find_dandiset", lambda _: described)
+    pinned = next(e for e in nct.archive.catalogue.read_catalogue() if e.dandiset == "000409").version
+    for path, version in (("sub-a/sub-a_ecephys.nwb", ""), ("sub-a", pinned), ("sub-a/*.nwb", pinned)):
+        seen.clear()
+        found = find_items(f"DANDI:000409/{path}", instance="dandi")
+        assert seen[0].version == version
+        assert len(found.notes) == bool(version)
 
 
 def test_the_result_is_plain_json(archive: DandiDouble, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 import nwb_celltype as nct
 from nwb_celltype import annotate_many, read_runs
+from nwb_celltype.batch.sessions import look_at
 from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.provenance import read_source
 
@@ -110,6 +111,10 @@ def test_labels_that_somebody_changed_are_left_alone(written: Path, labelled: Pa
     changed = labelled / label_files(labelled)[1]
     with h5py.File(changed, "r+") as file:
         file.attrs["mine"] = 1
+    plan = here(written, labelled, dry_run=True)
+    assert plan.plan.counts == {"done already": 2, "failed": 1}
+    assert "was changed by somebody since it was written" in str(plan)
+    assert plan.exit_code == RefusedError.exit_code
     result = here(written, labelled)
     assert list(statuses(result).values()) == ["done already", "failed", "done already"]
     assert "was changed by somebody since it was written" in result.failures[0].reason
@@ -119,6 +124,40 @@ def test_labels_that_somebody_changed_are_left_alone(written: Path, labelled: Pa
     assert here(written, labelled, overwrite=True).exit_code == 0
     with h5py.File(changed) as file:
         assert "mine" not in file.attrs
+
+
+def test_what_was_seen_and_skipped_is_not_opened_again(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cortex = recording(recordings / "cortex.nwb", ["CA1", "VISp"], subject="v")
+    opened: list[str] = []
+
+    def looked(task: Any) -> Any:
+        opened.append(task.item.path)
+        return look_at(task)
+
+    monkeypatch.setattr("nwb_celltype.batch.batches.look_at", looked)
+    out = tmp_path / "out"
+    here(recordings, out, dry_run=True)
+    assert not out.exists()
+    first = here(recordings, out)
+    assert first.counts == {"done": 3, "skipped": 1}
+    opened.clear()
+    again = here(recordings, out)
+    assert again.counts == {"done already": 3, "skipped": 1}
+    assert not opened
+    assert again.plan.skipped == first.plan.skipped
+    here(recordings, out, dry_run=True, region="CA1")  # other units: all are looked at
+    assert len(opened) == 4
+    opened.clear()
+    cortex.touch()
+    here(recordings, out)
+    assert opened == ["cortex.nwb"]
+
+
+def test_verdicts_are_told_together(written: Path, done: Path) -> None:
+    said = str(here(written, done))
+    assert "3 files typable with caution: The region of 3 of 9 units is not stated" in said
 
 
 def test_a_file_that_is_not_ours_is_left_alone(written: Path, tmp_path: Path) -> None:
@@ -204,8 +243,8 @@ def test_two_files_of_one_session_get_names_of_their_own(tmp_path: Path) -> None
     one = recording(tmp_path / "data/sub-m1_ses-1_desc-a_ecephys.nwb", session="1")
     recording(tmp_path / "data/sub-m1_ses-1_desc-b_ecephys.nwb", session="1", seed=1)
     here(tmp_path / "data", tmp_path / "out")
-    both = ["sub-m1/sub-m1_ses-1_desc-celltypeaecephys_ecephys.nwb",
-            "sub-m1/sub-m1_ses-1_desc-celltypebecephys_ecephys.nwb"]  # fmt: skip
+    both = ["sub-m1/sub-m1_ses-1_desc-celltypea_ecephys.nwb",
+            "sub-m1/sub-m1_ses-1_desc-celltypeb_ecephys.nwb"]  # fmt: skip
     assert label_files(tmp_path / "out") == both
     here(one, tmp_path / "alone")
     here(tmp_path / "data", tmp_path / "alone")  # the name that a file has stays

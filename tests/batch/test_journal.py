@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nwb_celltype.batch.journal import Entry, Journal, file_sha256
+from nwb_celltype.batch.journal import Entry, Journal, Skip, file_sha256
 from nwb_celltype.errors import InputError, RefusedError
 
 
@@ -67,3 +67,18 @@ def test_two_batches_do_not_write_one_folder(tmp_path: Path) -> None:
         pass
     with Journal(tmp_path).only_writer():
         pass
+
+
+def test_what_is_skipped_is_read_back_and_alone_leaves_no_trace(tmp_path: Path) -> None:
+    journal, skip = Journal(tmp_path / "out"), Skip("b", "key", "it has no units", "m1", "a")
+    with journal.only_writer():
+        journal.put_skip(skip)
+        whole = journal.path.read_bytes()
+        journal.path.write_bytes(whole + whole[:-9])
+        again = Journal(tmp_path / "out")
+        assert (again.skips, again.entries, again.n_damaged) == ({"b": skip}, {}, 1)
+        journal.leave_no_trace()
+    assert not (tmp_path / "out").exists()
+    journal.put(entry(tmp_path))
+    journal.leave_no_trace()
+    assert set(Journal(tmp_path / "out").entries) == {"a"}

@@ -33,10 +33,29 @@ def test_assets_of_one_session_are_told_apart_by_the_rest_of_their_names() -> No
     two = "sub-A/sub-A_ses-1_desc-raw_ecephys.nwb"
     first = names(Session("1", one, "A", "1"), Session("2", two, "A", "1"))
     assert first == {
-        "1": "sub-A/sub-A_ses-1_desc-celltypeprocessedbehaviorecephys_ecephys.nwb",
-        "2": "sub-A/sub-A_ses-1_desc-celltyperawecephys_ecephys.nwb",
+        "1": "sub-A/sub-A_ses-1_desc-celltypeprocessed_ecephys.nwb",
+        "2": "sub-A/sub-A_ses-1_desc-celltyperaw_ecephys.nwb",
     }
     assert names(Session("2", two, "A", "1"), Session("1", one, "A", "1")) == first  # whatever the order
+
+
+def test_the_modality_tells_apart_what_nothing_else_does() -> None:
+    paths = ("sub-A/sub-A_ses-1_ecephys.nwb", "sub-A/sub-A_ses-1_behavior+ecephys.nwb", "sub-A/sub-A_ses-1_icephys.nwb")
+    found = names(*(Session(path, path, "A", "1") for path in paths))
+    tags = [name.partition("celltype")[2] for name in found.values()]
+    assert tags == ["ecephys_ecephys.nwb", "behaviorecephys_ecephys.nwb", "icephys_ecephys.nwb"]
+
+
+def test_a_name_does_not_depend_on_what_else_is_named() -> None:
+    words = ("desc-raw_ecephys", "desc-processed_ecephys", "ecephys", "probe1_ecephys", "probe-1_ecephys")
+    listed = [Session(word, f"sub-A/sub-A_ses-1_{word}.nwb") for word in words]
+    together = names(*listed)
+    for each in listed:
+        assert name_files([each], others=listed) == {each.source: together[each.source]}
+        seen = Session(each.source, each.path, "A", "1")  # opened, it states what its name says
+        assert name_files([seen], others=listed) == {each.source: together[each.source]}
+    kept = {words[0]: "sub-A/sub-A_ses-1_desc-celltype_ecephys.nwb"}
+    assert name_files(listed, kept)[words[0]] == kept[words[0]]
 
 
 def test_names_that_differ_in_capitals_alone_are_one_name() -> None:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,73 @@ def test_no_scheduler_at_an_address(written: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("nwb_celltype.batch.workers._CONNECT_TIMEOUT", "0.3s")
     with pytest.raises(NetworkError, match=r"There is no Dask scheduler at tcp://127\.0\.0\.1:9 "):
         annotate_many(written, out=tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+
+@contextmanager
+def scheduler(n_workers: int) -> Iterator[str]:
+    """Address of a scheduler in a process of its own, in which its workers are, too."""
+    code = (
+        "from distributed import LocalCluster\n"
+        f"cluster = LocalCluster(n_workers={n_workers}, processes=False, dashboard_address=None, host='127.0.0.1',\n"
+        "                       protocol='tcp')\n"
+        "print(cluster.scheduler_address, flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+def test_a_scheduler_without_workers_is_told_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("nwb_celltype.batch.workers._REMIND_S", 0.2)
+    with (
+        scheduler(0) as address,
+        Workers(WorkerChoice(address, wait_s=0.5), said.append) as workers,
+        pytest.raises(NetworkError, match=rf"No worker came to {address} in 0\.5 s; start some"),
+    ):
+        list(workers.run(abs, [1, 2]))
+    assert 2 <= said.count(f"waiting for workers at {address}") <= 4
+    with pytest.raises(UsageError, match="positive number of seconds"):
+        WorkerChoice(address, wait_s=0)
+
+
+def test_a_scheduler_that_dies_is_told_in_one_sentence() -> None:
+    # Dask's loggers write to the stderr that their process began with, so it is one of its own
+    code = (
+        "import logging, os, sys\n"
+        "import distributed\n"
+        "from nwb_celltype.batch import workers\n"
+        "from nwb_celltype.errors import NetworkError\n"
+        "workers._CONNECT_TIMEOUT = '1s'\n"
+        "level = logging.getLogger('distributed.client').level\n"
+        "try:\n"
+        "    with workers.Workers(workers.WorkerChoice(sys.argv[1])) as crew:\n"
+        "        list(crew.run(os._exit, [1, 2]))\n"  # kills the scheduler's process
+        "except NetworkError as error:\n"
+        "    print(error)\n"
+        "assert logging.getLogger('distributed.client').level == level\n"
+    )
+    with scheduler(1) as address:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, address], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert ended.stdout == "The scheduler was lost, or gave the work up; run the same command again to go on.\n"
+    assert ended.stderr == ""
+
+
+def test_the_dashboard_of_local_workers_can_be_opened() -> None:
+    pytest.importorskip("bokeh")
+    said: list[str] = []
+    with Workers(WorkerChoice("threads", workers=1), said.append) as workers:
+        assert dict(workers.run(abs, [-1, 2])) == {0: 1, 1: 2}
+        [link] = [line.removeprefix("Dask dashboard: ") for line in said if line.startswith("Dask dashboard: ")]
+        with urllib.request.urlopen(link, timeout=10) as page:
+            assert page.status == 200

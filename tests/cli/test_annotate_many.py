@@ -81,6 +81,8 @@ def test_failures_have_their_exit_code(capsys: pytest.CaptureFixture[str], folde
         (["{folder}", "--slurm", "--cluster", "pbs"], "Give --slurm or --cluster pbs, not both"),
         (["{folder}", "--slurm", "--cluster-option", "queue"], "'queue' is no option of a cluster"),
         (["DANDI:409"], "six digits; write 000409"),
+        (["ftp://example.org/a.nwb"], "Addresses are: DANDI:ID"),
+        (["file://{file}"], "named by its path alone"),
         (["{file}", "{file}"], "say with --out which folder"),
     ],
 )

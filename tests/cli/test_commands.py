@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from nwb_celltype import read_runs
 from nwb_celltype.cli import VERBS, main
 from nwb_celltype.nwb_io.safe_write import PHASES
 
+from ..models.synthetic import make_arrays, save
 from .files import label_csv, plain, without_units
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,3 +259,101 @@ def test_as_a_program(file: Path, labels: Path) -> None:
     assert "Traceback" not in done.stderr
     done = subprocess.run([*command, "--units", "8"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with labelled units and a model that learnt from others of their kind."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, seed in (("learnt", 1), ("unseen", 2)):
+        save(folder / f"{name}.npz", make_arrays(8, seed))
+    command = ["train", folder / "learnt.npz", "-o", folder / "small", "--members", 1, "--epochs", 10, "-q", "--json"]
+    main([str(part) for part in command])
+    return folder
+
+
+def test_models_without_a_command_are_listed(run: Runner) -> None:
+    said = run("models")
+    assert said.code == 0
+    assert re.search(r"^cerebellum \S+  LICENCE: CC-BY-NC-SA-4.0$", said.out, re.MULTILINE)
+    assert said.out == run("models", "list").out
+    listed = json.loads(run("models", "list", "--json").out)
+    assert {"name", "version", "licence", "origin", "weights_sha256"} <= set(listed[0])
+
+
+def test_models_are_shown_and_verified(run: Runner, small_model: Path, tmp_path: Path) -> None:
+    said = run("models", "show", small_model / "small")
+    assert said.out.startswith("small 1\nLICENCE: unspecified\n")
+    assert json.loads(run("models", "show", small_model / "small", "--json").out)["name"] == "small"
+    said = run("models", "verify", small_model / "small", "--data", small_model, "--json")
+    found = json.loads(said.out)
+    assert (said.code, found["is_sound"]) == (0, True)
+    assert {check["check"]: check["result"] for check in found["checks"]} == dict.fromkeys(
+        ("hashes", "shapes", "answers", "training data"), "ok"
+    )
+    said = run("models", "verify", small_model / "small", "--data", small_model / "unseen.npz")
+    assert said.code == 3
+    assert "none of the files given is the learnt.npz that it was trained on" in said.out
+    assert run("models", "verify", "nobodys").code == 2
+
+
+def test_models_are_sent_and_taken_in(
+    run: Runner, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NWB_CELLTYPE_CACHE", str(tmp_path / "cache"))
+    sent = json.loads(run("models", "export", small_model / "small", "-o", tmp_path, "--json").out)
+    assert run("models", "export", small_model / "small", "-o", tmp_path).code == 2
+    said = run("models", "import", sent["path"], "--sha256", sent["sha256"], "--name", "mine")
+    assert (said.code, "mine 1 imported" in said.out) == (0, True), said.err
+    assert "mine 1 was there already" in run("models", "import", sent["path"], "--name", "mine").out
+    (tmp_path / "model.pt").write_bytes(b"\x80\x04.")
+    said = run("models", "import", tmp_path / "model.pt")
+    assert (said.code, said.out) == (4, "")
+    assert "it is a pickle" in said.err
+    assert run("models", "import", sent["path"], sent["path"]).code == 2
+    assert run("models", "import", sent["path"], "--c4", "base", "--sha256", "0").code == 2
+
+
+def test_evaluate_for_people_and_machines(run: Runner, small_model: Path, tmp_path: Path) -> None:
+    model, unseen = small_model / "small", small_model / "unseen.npz"
+    said = run("evaluate", model, unseen, unseen, "--out", tmp_path / "figures", "-q")
+    assert said.code == 0, said.err
+    again = f"given more than once, counted once: 24 units ({unseen})"
+    for part in (
+        "on 24 units (0 left out)",
+        "95 % interval",
+        "(most probable class)",
+        "seeing only",
+        again,
+        "12 files",
+    ):
+        assert part in said.out, part
+    answer = json.loads(run("evaluate", model, unseen, "--compare", model, "--json", "-q").out)
+    assert {"balanced_accuracy", "macro_f1", "accuracy", "coverage", "accuracy_kept", "ece", "per_class", "n"} <= set(
+        answer
+    )
+    assert answer["comparison"]["difference"] == 0
+    assert answer["compared_with"]["n"] == answer["n"] == 24
+    said = run("evaluate", model, small_model / "learnt.npz")
+    assert said.code == 6
+    assert "it was trained on 24" in said.err
+
+
+def test_train_says_which_options_do_not_go_together(run: Runner, small_model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "units.csv"
+    for arguments, sentence in (
+        ([table, "--epochs", 3], "--epochs does not go with --recipe features"),
+        ([table, "--recipe", "default", "--variant", "layer"], "--variant does not go with --recipe default"),
+        ([table, table, "--recipe", "cerebellum"], "give the one folder that holds its files, not 2 paths"),
+        (
+            [tmp_path, "--recipe", "cerebellum", "--classes", "GoC,MLI"],
+            "--classes does not go with --recipe cerebellum",
+        ),
+        ([tmp_path, "--recipe", "cerebellum", "--name", "mine"], "has its own name and licence"),
+        ([tmp_path, "--recipe", "nobodys"], "'nobodys' is not one of 'default'"),
+        ([small_model / "learnt.npz", "--classes", "fast,fast"], "Two or more different classes are needed"),
+    ):
+        said = run("train", *arguments, "-o", tmp_path / "model", "-q")
+        assert (said.code, said.out) == (2, ""), said.err
+        assert sentence in said.err
+    assert not (tmp_path / "model").exists()

@@ -51,7 +51,7 @@ def features() -> xr.Dataset:
 def test_dimensions_have_names_and_lengths(features: xr.Dataset) -> None:
     assert dict(features.sizes) == {
         "unit": 3, "waveform_time": 81, "waveform_statistic": 19, "isi_time": 15, "lag": 20, "acg_statistic": 24,
-        "isi_bin": 100, "acg_bin": 201, "statistic": 20,
+        "isi_bin": 100, "acg_bin": 201, "statistic": 20, "unit_statistic": 35,
     }  # fmt: skip
     assert features["unit"].values.tolist() == [12, 7, 40]
     assert features["statistic"].values.tolist() == list(TRAIN_STATISTICS)

@@ -10,15 +10,19 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nwb_celltype.archive.downloads import PART
-from nwb_celltype.errors import NetworkError, RefusedError
+from nwb_celltype.errors import InputError, NetworkError, RefusedError
 from nwb_celltype.fetching import Fetched, fetch
+from nwb_celltype.runs import read_runs
 
 from ..archive_double import DandiDouble
+from .conftest import LABELLED
+from .files import EXPERT, GROUND_TRUTH, Recordings
 from .test_fetch import bytes_from_bucket, record_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +136,33 @@ def test_signed_addresses_expire(archive: DandiDouble, out: Path) -> None:
     assert 403 in {entry.status for entry in archive.requests("s3", "GET")}
 
 
+def test_signed_addresses_that_expire_between_the_parts(
+    archive: DandiDouble, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nwb_celltype.archive.downloads.PART", 256 * 1024)
+    name = seeded(archive, embargo=True)
+    archive.faults.limit_signatures(uses=3)
+    done = fetch(f"DANDI:{name}", out=out)
+    assert done.counts == {"fetched": 1}, done.failures
+    assert is_whole(archive, name, out)
+    answers = [entry.status for entry in archive.requests("s3", "GET", key_of(archive, name))]
+    assert answers.count(403) >= 2
+    assert answers.count(206) == -(-SIZE // (256 * 1024))  # nothing came twice
+
+
+def test_signed_addresses_that_expire_while_labels_are_streamed(
+    archive: DandiDouble, recordings: Recordings, out: Path
+) -> None:
+    name = archive.add_dandiset(name="Closed", embargo=True)
+    archive.add_asset(name, "sub-a/sub-a.nwb", recordings.annotated.read_bytes() + bytes(1), metadata=LABELLED)
+    archive.settle()
+    archive.faults.limit_signatures(uses=1)
+    done = fetch(f"DANDI:{name}", out=out, labels_only=True)
+    assert done.counts == {"fetched": 1}, done.failures
+    assert [run.name for run in read_runs(done.files[0].file)] == [GROUND_TRUTH, EXPERT]
+    assert 403 in {entry.status for entry in archive.requests("s3", "GET")}
+
+
 def test_embargo_without_a_token(archive: DandiDouble, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = seeded(archive, embargo=True)
     monkeypatch.delenv(archive.token_variable)
@@ -233,6 +264,17 @@ def test_a_full_disk(archive: DandiDouble, out: Path, monkeypatch: pytest.Monkey
     assert is_whole(archive, name, out, 0)
     assert is_whole(archive, name, out, 1)
     assert not list((out / name).rglob("*.part*"))
+
+
+def test_a_disk_with_just_enough_room(archive: DandiDouble, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = seeded(archive)
+    free = SIZE + 5_000_000
+    monkeypatch.setattr("nwb_celltype.fetching.retrieval.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    assert fetch(f"DANDI:{name}", out=out, dry_run=True).counts == {"planned": 1}
+    assert fetch(f"DANDI:{name}", out=out).counts == {"fetched": 1}
+    free = SIZE + 10_000
+    with pytest.raises(InputError, match=r"has 3 MB free; the files need 7\.2 MB"):
+        fetch(f"DANDI:{name}", out=out.with_name("other"))
 
 
 def test_more_parts_than_connections(archive: DandiDouble, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 import h5py
 import pytest
 
-from nwb_celltype.errors import InputError
+from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.fetching import fetch
+from nwb_celltype.nwb_io import detach
+from nwb_celltype.provenance import SourceAsset
 from nwb_celltype.runs import read_runs
 
 from ..archive_double import DandiDouble
-from .conftest import DETACHED_LABELS, OPEN_ASSET
+from .conftest import DETACHED_LABELS, LABELLED, OPEN_ASSET
 from .files import (
     DETACHED_PATH,
     EXPERT,
@@ -47,7 +49,7 @@ def test_beside_the_source(archive: DandiDouble, labels_dandiset: str, mine: Pat
     assert [(row.status, row.source) for row in plan.joined] == [("planned", mine / "deep" / "tuesday.nwb")]
     assert not out.exists()
     done = fetch(labels_address(labels_dandiset), out=out, join=mine)
-    beside = mine / "deep" / Path(DETACHED_PATH).name
+    beside = mine / "deep" / f"sub-m1_ses-1_desc-celltype{labels_dandiset}_ecephys.nwb"
     assert [(row.status, row.file) for row in done.joined] == [("joined", beside)]
     assert sha256(beside) == sha256(out / labels_dandiset / DETACHED_PATH)
     assert done.exit_code == 0
@@ -139,9 +141,6 @@ def test_sources_that_are_at_hand_are_not_fetched(
 def test_the_source_was_replaced(
     archive: DandiDouble, recordings: Recordings, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nwb_celltype.nwb_io import detach
-    from nwb_celltype.provenance import SourceAsset
-
     other = recording(tmp_path / "other.nwb", "recording-1", kilobytes=1)
     source = archive.add_dandiset(name="Draft", files={SOURCE_PATH: other}, asset_metadata={SOURCE_PATH: OPEN_ASSET})
     asset = SourceAsset(archive.url, source, "draft", SOURCE_PATH, sha256=sha256(recordings.source))
@@ -165,3 +164,79 @@ def test_a_source_in_the_same_dandiset(archive: DandiDouble, recordings: Recordi
     done = fetch(f"DANDI:{name}", out=out, join=out)
     assert done.counts == {"fetched": 2}
     assert [row.status for row in done.joined] == ["there"]  # they lie beside each other already
+
+
+@pytest.fixture
+def annotated_dandiset(archive: DandiDouble, recordings: Recordings) -> str:
+    """Recordings with ground truth and an expert's labels in them."""
+    return archive.add_dandiset(
+        name="Annotated", files={SOURCE_PATH: recordings.annotated}, asset_metadata={SOURCE_PATH: LABELLED}
+    )
+
+
+@pytest.fixture
+def expert_labels(archive: DandiDouble, recordings: Recordings, annotated_dandiset: str, tmp_path: Path) -> Path:
+    """What somebody else might say about the units of the annotated dandiset: labels of an expert alone."""
+    digest = sha256(recordings.annotated)
+    asset = SourceAsset(archive.url, annotated_dandiset, "draft", SOURCE_PATH, sha256=digest)
+    return detach(recordings.annotated, tmp_path / "expert.nwb", asset, runs=[EXPERT])
+
+
+def add_labels(archive: DandiDouble, labels: Path) -> str:
+    return archive.add_dandiset(
+        name="Labels", files={DETACHED_PATH: labels}, asset_metadata={DETACHED_PATH: DETACHED_LABELS}
+    )
+
+
+def test_the_folder_of_a_dandiset_gets_nothing_foreign(
+    archive: DandiDouble, annotated_dandiset: str, expert_labels: Path, out: Path
+) -> None:
+    name = add_labels(archive, expert_labels)
+    done = fetch(f"DANDI:{name}", out=out, with_sources=True)
+    joined = out / "joined" / annotated_dandiset / f"sub-m1/sub-m1_ses-1_desc-celltype{name}_ecephys.nwb"
+    assert [(row.status, row.file) for row in done.joined] == [("joined", joined)], done.failures
+    folder = out / annotated_dandiset
+    assert [file.relative_to(folder).as_posix() for file in folder.rglob("*.nwb")] == [SOURCE_PATH]
+    # the labels of the recordings themselves have the name that the joined ones would have had there
+    labels = fetch(f"DANDI:{annotated_dandiset}", out=out, labels_only=True, ground_truth=True)
+    assert labels.counts == {"fetched": 1}
+    assert labels.files[0].ground_truth == (GROUND_TRUTH,)
+    assert sorted(run.name for run in read_runs(folder / DETACHED_PATH)) == [EXPERT, GROUND_TRUTH]
+
+
+def test_other_labels_of_the_same_units_are_not_those_of_the_archive(
+    archive: DandiDouble, annotated_dandiset: str, expert_labels: Path, out: Path
+) -> None:
+    file = out / annotated_dandiset / DETACHED_PATH
+    file.parent.mkdir(parents=True)
+    shutil.copyfile(expert_labels, file)
+    done = fetch(f"DANDI:{annotated_dandiset}", out=out, labels_only=True)
+    assert (done.counts, done.exit_code) == ({"refused": 1}, RefusedError.exit_code)
+    assert "is not what the archive has under that name" in done.failures[0].message
+    assert sha256(file) == sha256(expert_labels)
+    again = fetch(f"DANDI:{annotated_dandiset}", out=out, labels_only=True, overwrite=True)
+    assert (again.counts, again.files[0].ground_truth) == ({"fetched": 1}, (GROUND_TRUTH,))
+
+
+def test_labels_of_two_dandisets_are_joined_to_one_source(
+    archive: DandiDouble, recordings: Recordings, expert_labels: Path, mine: Path, out: Path
+) -> None:
+    mine_too = mine / "deep" / "tuesday.nwb"
+    shutil.copyfile(recordings.annotated, mine_too)
+    names = [add_labels(archive, recordings.detached), add_labels(archive, expert_labels)]
+    for name in names:
+        done = fetch(f"DANDI:{name}", out=out, join=mine)
+        assert [row.status for row in done.joined] == ["joined"], done.failures
+    beside = [mine / "deep" / f"sub-m1_ses-1_desc-celltype{name}_ecephys.nwb" for name in names]
+    assert [sha256(file) for file in beside] == [sha256(recordings.detached), sha256(expert_labels)]
+    for name in names:
+        assert [row.status for row in fetch(f"DANDI:{name}", out=out, join=mine).joined] == ["there"]
+
+
+def test_another_file_where_joined_labels_go(archive: DandiDouble, labels_dandiset: str, mine: Path, out: Path) -> None:
+    taken = mine / "deep" / f"sub-m1_ses-1_desc-celltype{labels_dandiset}_ecephys.nwb"
+    shutil.copyfile(mine / "wednesday.nwb", taken)
+    done = fetch(labels_address(labels_dandiset), out=out, join=mine)
+    assert [row.status for row in done.joined] == ["refused"]
+    assert str(taken) in done.joined[0].message
+    assert "--out" not in done.joined[0].message  # names a folder here, and would not help

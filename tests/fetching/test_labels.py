@@ -66,7 +66,9 @@ def test_streaming_takes_few_bytes(archive: DandiDouble, tmp_path: Path, out: Pa
     )
     done = fetch(f"DANDI:{name}", out=out, labels_only=True)
     assert done.counts == {"fetched": 1}
-    assert bytes_from_bucket(archive) < 0.3 * source.stat().st_size
+    assert 0 < bytes_from_bucket(archive) < 0.3 * source.stat().st_size
+    assert done.n_bytes == bytes_from_bucket(archive)
+    assert "downloaded 0 MB" not in str(done)
 
 
 def test_a_rerun_streams_nothing(archive: DandiDouble, labels_dandiset: str, out: Path) -> None:

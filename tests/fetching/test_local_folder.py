@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.fetching import Fetched, FetchedFile
 from nwb_celltype.fetching.local_folder import DandisetFolder
 from nwb_celltype.fetching.selection import detached_path
 
@@ -100,3 +101,12 @@ def test_names_of_detached_files() -> None:
     taken = ["sub-1/sub-1_desc-celltype_ecephys.nwb", "sub-1/SUB-1_desc-celltyperaw_ecephys.nwb"]
     assert detached_path("sub-1/sub-1_desc-raw_ecephys.nwb", taken) == "sub-1/sub-1_desc-celltyperaw2_ecephys.nwb"
     assert detached_path("flat.nwb", ()) == "flat_desc-celltype_ecephys.nwb"
+
+
+def test_a_refused_name_is_shown_as_the_archive_gives_it(tmp_path: Path) -> None:
+    try:
+        DandisetFolder(tmp_path).place_of("../escape.nwb")
+    except RefusedError as error:
+        row = FetchedFile("DANDI:000001@draft/../escape.nwb", "../escape.nwb", tmp_path, size=10).failed(error)
+    lines = str(Fetched("DANDI:000001@draft", "000001", "draft", "dandi", tmp_path, (row,))).splitlines()
+    assert lines[2].startswith("refused    ../escape.nwb  ")

@@ -7,13 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from nwb_celltype.calibration import (
+    DEFAULT_THRESHOLD,
     brier_score,
+    choose_threshold,
     decide,
     expected_calibration_error,
     fit_novelty,
     fit_temperature,
     negative_log_likelihood,
     risk_coverage,
+    weighted_quantile,
 )
 from nwb_celltype.classifier import temper
 from nwb_celltype.classifier.novelty import distances, novelty_score
@@ -79,6 +82,31 @@ def test_risk_coverage(answers: Arrays) -> None:
         assert curve.accuracy[n - 1] == pytest.approx((p[best].argmax(axis=1) == labels[best]).mean())
         assert curve.threshold[n - 1] == p[best].max(axis=1).min()
     assert curve.accuracy[400] > curve.accuracy[-1]
+
+
+def test_the_threshold_keeps_what_was_asked_for(answers: Arrays) -> None:
+    p, labels = answers
+    right, top = p.argmax(axis=1) == labels, p.max(axis=1)
+    threshold = choose_threshold(answers, home_accuracy=0.9, least_coverage=0.1)
+    kept = top >= threshold
+    assert right[kept].mean() >= 0.9
+    # No lower threshold would do.
+    curve = risk_coverage(*answers)
+    assert (curve.accuracy[int(kept.sum()) :] < 0.9).all()
+    stricter = choose_threshold(answers, (p[::-1], labels), home_accuracy=0.9, away_accuracy=0.9, least_coverage=0.1)
+    assert stricter > threshold
+    bounded = choose_threshold(answers, (p[::-1], labels), home_accuracy=0.9, least_coverage=0.6)
+    assert (top >= bounded).mean() == pytest.approx(0.6, abs=0.01)
+    assert choose_threshold((p[right], labels[right])) == DEFAULT_THRESHOLD
+
+
+def test_quantiles_by_weight() -> None:
+    values = np.array([5.0, 1.0, 3.0, 2.0, 4.0])
+    assert weighted_quantile(values, np.ones(5), 0.8) == 4.0
+    assert weighted_quantile(values, np.array([10.0, 1, 1, 1, 1]), 0.8) == 5.0
+    repeated = np.repeat(values, [1, 7, 1, 1, 1])
+    weighted = weighted_quantile(values, np.array([1.0, 7, 1, 1, 1]), 0.6)
+    assert weighted == np.quantile(repeated, 0.6, method="inverted_cdf")
 
 
 def test_decide() -> None:

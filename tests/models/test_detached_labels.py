@@ -191,7 +191,7 @@ def test_train_and_evaluate_take_a_dandiset(
         k: v for k, v in theirs.items() if k not in unlabelled
     }
     assert ours["n"] == len(KINDS)
-    small = {"name": "small", "members": 1, "epochs": 2}
+    small = {"name": "small", "members": 1, "epochs": 2, "labels_are": "expert"}
     local = train([files.annotated], out=tmp_path / "local", **small)  # type: ignore[arg-type]
     remote = train(address, out=tmp_path / "remote", **small)  # type: ignore[arg-type]
     assert local.weights_sha256 == remote.weights_sha256

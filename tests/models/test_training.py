@@ -42,6 +42,10 @@ def test_the_card_says_what_was_done(model: Model) -> None:
     assert figures["all units"]["balanced_accuracy"] > 0.9
     assert set(card["calibration"]["temperature"]) == {"waveform", "train", "waveform+train"}
     assert all(0.5 <= t <= 10 for t in card["calibration"]["temperature"].values())
+    assert set(card["ood"]["stranger_limits"]) == {"waveform", "train", "waveform+train"}
+    assert 0.5 <= card["default_threshold"] < 1
+    assert set(figures["all units"]["recall_by_class"]) == {"fast", "regular", "slow"}
+    assert all(0 <= share <= 1 for share in figures["all units"]["coverage_by_class"].values())
     assert card["licence"] == "unspecified"
 
 
@@ -154,7 +158,7 @@ def test_recipes_check_their_data(tmp_path: Path) -> None:
         train_cerebellum(tmp_path, tmp_path / "out")
     with pytest.raises(UsageError, match="no recipe 'cerebrum'"):
         run_recipe("cerebrum", tmp_path, tmp_path / "out")
-    assert training.RECIPES == ("cerebellum",)
+    assert "cerebellum" in training.RECIPES
 
 
 def test_the_recipe_makes_a_model(c4: Path, tmp_path: Path) -> None:
@@ -177,7 +181,7 @@ def test_the_shipped_model_knows_its_training_rows(c4: Path) -> None:
 
 def test_accuracy_on_macaque_units(c4: Path) -> None:
     lisberger = read_labelled(c4 / "lisberger_macaque_units.npz")
-    settings = Settings(members=2, n_variants=4, epochs=150)
+    settings = Settings(members=2, n_variants=4, epochs=150, trees=60, strangers=0)
     scores = cross_validate(lisberger, classes=("GoC", "MFB", "MLI", "PkC_cs", "PkC_ss"), settings=settings)
     assert scores.n == 466
     assert scores.balanced_accuracy > 0.83
@@ -187,7 +191,8 @@ def test_accuracy_on_macaque_units(c4: Path) -> None:
 def test_accuracy_on_mice_after_learning_from_macaques(c4: Path) -> None:
     classes = ("MFB", "MLI", "PkC_cs", "PkC_ss")
     hull, lisberger = (read_labelled(c4 / name) for name in ("hull_mouse_units.npz", "lisberger_macaque_units.npz"))
-    scores = transfer(lisberger, hull, classes=classes, settings=Settings(members=2, n_variants=4, epochs=150))
+    settings = Settings(members=2, n_variants=4, epochs=150, trees=60, strangers=0)
+    scores = transfer(lisberger, hull, classes=classes, settings=settings)
     assert scores.n == 101
     assert scores.balanced_accuracy > 0.902
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -291,3 +292,23 @@ def test_a_run_that_the_extension_refuses_is_a_sentence(file: Path) -> None:
         graft_into(file, wrong)
     assert file.read_bytes()[:100] == before[:100]
     assert not read_runs(file)
+
+
+def test_a_prior_and_layers_are_another_question(file: Path, tmp_path: Path) -> None:
+    layers = tmp_path / "layers.csv"
+    layers.write_text("unit_id,layer\n7,GCL\n")
+    for options in ({}, {"prior": "training"}, {"layers": layers}):
+        first = annotate(file, in_place=True, **options)
+        second = annotate(file, in_place=True, **options)
+        assert (first.is_new, second.is_new, second.run.name) == (True, False, first.run.name)
+    runs = read_runs(file)
+    settings = [json.loads(run.method.fields["parameters"]) for run in runs]
+    assert [sorted(set(each) - {"threshold", "ood_threshold"}) for each in settings] == [[], ["prior"], ["layers"]]
+    assert settings[1]["prior"]["name"] == "training"
+    assert settings[2]["layers"]["source"] == "layers.csv"
+
+
+def test_a_prior_is_not_for_labels(file: Path, labels: Path) -> None:
+    for options in ({"prior": "auto"}, {"layers": "layers.csv"}):
+        with pytest.raises(UsageError, match="leave them out with --labels"):
+            annotate(file, labels=labels, by="me", **options)

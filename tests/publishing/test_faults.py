@@ -7,12 +7,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nwb_celltype.archive.instances import find_instance, open_client
 from nwb_celltype.errors import CellTypeError, InputError, NetworkError, RefusedError
 from nwb_celltype.publishing import publish
 from nwb_celltype.publishing.dandiset_folder import DandisetFolder
+from nwb_celltype.publishing.local_files import LocalFile
+from nwb_celltype.publishing.preflight import check_folder
+from nwb_celltype.publishing.uploading import TRIES, send_files
 
 from ..archive_double import DandiDouble
 from .conftest import Publish, draft_of
@@ -79,6 +84,43 @@ def test_urls_that_expired_are_asked_for_anew(folder: Path, archive: DandiDouble
     assert send(dandiset="new").count("new") == 2
     assert refused.hits == 1
     assert is_whole(archive, folder)
+
+
+def expire_before(archive: DandiDouble, patch: pytest.MonkeyPatch, times: int) -> None:
+    """Let the addresses that an upload was given expire before the first part is sent, in so many uploads."""
+    from dandi.files import bases
+
+    whole, left = bases._upload_blob_part, [times]
+
+    def late(**options: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            archive.faults.expire_signatures()
+        return whole(**options)
+
+    patch.setattr(bases, "_upload_blob_part", late)
+
+
+def test_presigned_urls_that_expire(
+    folder: Path, archive: DandiDouble, send: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expire_before(archive, monkeypatch, times=2)
+    assert send(dandiset="new", jobs=1).count("new") == 2
+    statuses = [entry.status for entry in archive.requests("s3", "PUT")]
+    assert (statuses.count(403), statuses.count(200)) == (2, 2)
+    assert len(archive.requests("api", "POST", "/uploads/initialize/")) == 4
+    assert is_whole(archive, folder)
+
+
+def test_presigned_urls_that_always_expire(
+    archive: DandiDouble, send: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expire_before(archive, monkeypatch, times=100)
+    with pytest.raises(NetworkError, match="the storage refused the addresses") as raised:
+        send(dandiset="new", jobs=1)
+    assert "0 of 2 files are up" in str(raised.value)
+    assert "Signature" not in str(raised.value)
+    assert len(archive.requests("api", "POST", "/uploads/initialize/")) == TRIES
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -210,6 +252,47 @@ def test_two_publishers_at_once_end_with_one_of_each_file(folder: Path, archive:
         thread.join()
     assert not errors
     assert is_whole(archive, folder, shared)
+
+
+def plain_files(folder: Path, target: Path, n_files: int) -> list[LocalFile]:
+    """Small files, no two alike, as they are after the checks."""
+    from dandi.files import dandi_file
+
+    checked = check_folder(folder, accept_model_licence=False, progress=lambda *_: None).files[0]
+    files = []
+    for k in range(n_files):
+        path = f"sub-m1/sub-m1_ses-{k}_ecephys.nwb"
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"labels %d" % k)
+        asset = dandi_file(file, target)
+        etag = asset.get_digest().value
+        metadata = {**checked.metadata, "path": path, "digest": {"dandi:dandi-etag": etag}}
+        files.append(LocalFile(file, path, file.stat().st_size, asset=asset, etag=etag, metadata=metadata))
+    return files
+
+
+def test_two_publishers_at_once_send_little_twice(folder: Path, archive: DandiDouble, tmp_path: Path) -> None:
+    """Both begin with the same file, and then each goes its own way through the rest."""
+    shared, n_files = archive.add_dandiset(name="Shared"), 24
+    archive.faults.latency(0.02, "/s3/", method="PUT")
+    files = plain_files(folder, tmp_path / "many", n_files)
+    done = []
+
+    def run() -> None:
+        instance = find_instance(archive.url)
+        with open_client(instance, token=archive.token) as client:
+            dandiset = client.get_dandiset(shared, "draft")
+            done.append(send_files(files, dandiset, instance, jobs=1, progress=lambda *_: None))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(one) for one in done] == [n_files, n_files]
+    assert len(archive.state.assets_of(archive.dandiset(shared).draft)) == n_files
+    assert n_files <= len(archive.requests("s3", "PUT")) < 1.5 * n_files
 
 
 def test_one_folder_is_published_by_one_process(folder: Path, archive: DandiDouble, send: Publish) -> None:

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from nwb_celltype.errors import InputError, RefusedError
-from nwb_celltype.licences import spdx_of, why_refused
+from nwb_celltype.licences import licence_sentence, spdx_of, why_refused
+from nwb_celltype.nwb_io.session_copies import read_session_copy
 from nwb_celltype.publishing.dandiset_metadata import TEMPLATE, find_problems, with_options
 from nwb_celltype.publishing.preflight import Preflight, check_folder
 
@@ -242,3 +243,36 @@ def test_licences_that_are_taken(text: str) -> None:
 def test_licences_that_forbid_it(text: str, why: str) -> None:
     assert spdx_of(text) is None
     assert why_refused(text) == why
+
+
+LONG = "Session clock: probe A, all other streams were aligned to it. " * 12
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"{LONG}These data may be used under CC BY-NC 4.0. {LONG}", "These data may be used under CC BY-NC 4.0."),
+        ("For non-commercial use, dear reader. Licence: CC-BY-NC-SA-4.0.", "Licence: CC-BY-NC-SA-4.0."),
+        ("clock: A\nlicence: no derivatives\nrig: 3", "licence: no derivatives"),
+        ("Free for all: CC BY 4.0.", "Free for all: CC BY 4.0."),
+    ],
+)
+def test_of_a_long_text_the_sentence_about_the_licence_is_quoted(text: str, sentence: str) -> None:
+    assert licence_sentence(text) == sentence
+    assert why_refused(licence_sentence(text)) == why_refused(text)
+
+
+def test_a_long_sentence_is_cut_around_its_licence() -> None:
+    text = "licence of the setup " + "word " * 200 + "not for commercial use " + "word " * 200
+    quoted = licence_sentence(text)
+    assert "not for commercial use" in quoted
+    assert quoted.startswith("...")
+    assert len(quoted) < 300
+
+
+@pytest.mark.usefixtures("_unchecked")
+def test_a_refusal_quotes_the_licence(folder: Path) -> None:
+    edit(folder / FIRST, **{"general/data_collection": f"{LONG}Released under CC BY-NC 4.0."})
+    assert "/general/data_collection says: 'Released under CC BY-NC 4.0.'" in told(folder)[FIRST]
+    with h5py.File(folder / FIRST) as file:
+        assert read_session_copy(file, FIRST).licence == "Released under CC BY-NC 4.0."

@@ -12,7 +12,7 @@ from nwb_celltype.provenance import SourceAsset
 
 from ..archive_double import DandiDouble
 from .conftest import Publish, draft_of
-from .files import FIRST, NON_COMMERCIAL, SECOND, SOURCE, edit
+from .files import FIRST, NON_COMMERCIAL, SECOND, SOURCE, edit, write_draft
 
 pytestmark = pytest.mark.usefixtures("_unchecked")
 
@@ -91,6 +91,22 @@ def test_a_dandiset_credits_its_source(folder: Path, archive: DandiDouble, send:
     again = send(dandiset="new")
     assert any("could not be asked" in remark for remark in again.remarks)
     assert draft_of(archive, done.dandiset)["acknowledgement"] == now["acknowledgement"]
+
+
+def test_a_source_in_dandiset_yaml_gets_the_name_that_its_archive_gives_it(
+    folder: Path, archive: DandiDouble, send: Publish
+) -> None:
+    source_id = archive.add_dandiset(name="Recordings", files={"sub-m1/sub-m1.nwb": folder / FIRST})
+    source = SourceAsset(archive.url, source_id, "draft", "sub-m1/sub-m1.nwb", units_path="/units")
+    edit(folder / FIRST, source=texts_of(source))
+    (folder / SECOND).unlink()
+    url = f"{archive.url}/dandiset/{source_id}/draft"
+    stated = {"schemaKey": "Resource", "identifier": f"DANDI:{source_id}", "url": url, "name": "My words",
+              "relation": "dcite:IsDerivedFrom", "resourceType": "dcite:Dataset"}  # fmt: skip
+    write_draft(folder, relatedResource=[stated])
+    done = send(dandiset="new")
+    [derived] = resources(draft_of(archive, done.dandiset), "dcite:IsDerivedFrom")
+    assert (derived["identifier"], derived["name"]) == (f"DANDI-DOUBLE:{source_id}", "My words")
 
 
 def test_signatures_of_a_source_s_url_are_left_out(folder: Path, archive: DandiDouble, send: Publish) -> None:

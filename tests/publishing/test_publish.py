@@ -93,7 +93,8 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(
     assert plan.is_dry_run
     assert plan.count("new") == 2
     assert not plan.problems
-    assert any(archive.token_variable in remark for remark in plan.remarks)
+    [remark] = [remark for remark in plan.remarks if "No token" in remark]
+    assert f"env '{archive.token_variable}=...'" in remark  # a shell cannot export a name with dashes or dots
     assert {entry.method for entry in archive.log} == {"GET"}
     assert "identifier" not in (folder / "dandiset.yaml").read_text()
 
@@ -112,6 +113,11 @@ def test_a_dry_run_without_a_server_still_checks(folder: Path) -> None:
     plan = publish(folder, dandiset="new", instance="http://127.0.0.1:9", dry_run=True)
     assert plan.count("new") == 2
     assert any("Not compared with the archive" in remark for remark in plan.remarks)
+
+
+def test_a_dry_run_without_a_server_names_the_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANDI_INSTANCE", "http://127.0.0.1:9")
+    assert publish(folder, dandiset="new", dry_run=True).instance == "http://127.0.0.1:9"
 
 
 def test_a_dry_run_without_a_server_knows_nothing_of_a_named_dandiset(folder: Path) -> None:
@@ -153,6 +159,26 @@ def test_what_we_wrote_last_time_may_be_changed_here(folder: Path, archive: Dand
     assert draft_of(archive)["description"] == "Better words."
 
 
+def test_what_an_option_said_is_not_undone_without_it(folder: Path, archive: DandiDouble, send: Publish) -> None:
+    contact = "Roe, Richard <roe@example.org>"
+    send(dandiset="new", name="By option", description="By option too", licence="CC0-1.0", contact=contact)
+    for _ in range(2):  # also not by the second call without them
+        again = send(dandiset="new")
+        now = draft_of(archive)
+        assert (now["name"], now["description"], now["license"]) == ("By option", "By option too", ["spdx:CC0-1.0"])
+        assert now["contributor"][0]["email"] == "roe@example.org"
+        kept = [remark for remark in again.remarks if "an earlier call gave" in remark]
+        assert [option for option in ("--name", "--description", "--licence", "--contact") if option in str(kept)] == [
+            "--name", "--description", "--licence", "--contact"
+        ]  # fmt: skip
+    plan = send(dandiset="new", dry_run=True)
+    assert len([remark for remark in plan.remarks if "an earlier call gave" in remark]) == 4
+    write_draft(folder, identifier="000001", name="Written here since")
+    assert not any("--name" in remark for remark in send(dandiset="new").remarks)
+    now = draft_of(archive)
+    assert (now["name"], now["description"]) == ("Written here since", "By option too")
+
+
 def test_a_folder_belongs_to_one_dandiset(folder: Path, archive: DandiDouble, send: Publish) -> None:
     other = archive.add_dandiset(name="Other")
     send(dandiset="new")
@@ -164,6 +190,14 @@ def test_a_downloaded_dandiset_is_not_made_again(folder: Path, archive: DandiDou
     write_draft(folder, identifier="DANDI:000409")
     with pytest.raises(UsageError, match="names dandiset 000409"):
         send(dandiset="new")
+    assert not list(folder.glob(".nwb-celltype/*.lock"))
+
+
+def test_a_refused_call_leaves_nothing_in_the_folder(tmp_path: Path, archive: DandiDouble) -> None:
+    write_draft(tmp_path, identifier="DANDI:000409")
+    with pytest.raises(UsageError, match="names dandiset 000409"):
+        publish(tmp_path, dandiset="new", instance=archive.url)
+    assert [file.name for file in tmp_path.iterdir()] == ["dandiset.yaml"]
 
 
 def test_first_one_archive_then_another(

@@ -187,6 +187,40 @@ def test_only_what_is_asked_for_is_read(storage: str, server: RangeServer, tmp_p
         assert server.n_requests == 0  # small enough to be still in memory
 
 
+@pytest.mark.parametrize("chunks", [None, (1, 82, 384), (1, 41, 384)])
+def test_waveforms_of_units_that_are_left_out_are_not_read(
+    chunks: tuple[int, ...] | None, server: RangeServer, tmp_path: Path
+) -> None:
+    path = stored(tmp_path / "a.nwb")
+    n_bytes = 82 * 384 * 4
+    waveforms = np.random.default_rng(2).normal(0, 1e-4, (N_UNITS, 82, 384)).astype("f4")
+    with h5py.File(path, "r+") as file:
+        del file["units/waveform_mean"]
+        file["units"].create_dataset("waveform_mean", data=waveforms, chunks=chunks)
+        file["units/waveform_mean"].attrs.update({"unit": "volts", "sampling_rate": 30000.0})
+        file["acquisition/behind"] = np.zeros(500_000, dtype="u1")
+        plan = plan_chunks(file["units/waveform_mean"])
+    assert plan is not None
+    rows = [4, 17, 18, 30]
+    spans = [merge_spans(plan.spans(k, k + 1)) for k in range(N_UNITS)]
+
+    def sent(unit: int) -> int:
+        asked = merge_spans((each.start, each.start + each.n_bytes) for each in server.log if each.start is not None)
+        return sum(max(0, min(b, stop) - max(a, start)) for a, b in asked for start, stop in spans[unit])
+
+    with read_units(server.url("a.nwb")) as units:
+        assert sum(map(sent, range(N_UNITS))) <= 512 * 1024  # what comes with the headers on either side
+        server.forget()
+        some = units.select(units.unit_ids[rows])
+        assert some.waveform_mean.unit_note is None
+        for waveform, row in zip(some.waveform_mean, rows, strict=True):
+            np.testing.assert_allclose(waveform, waveforms[row] * 1e6, rtol=1e-6)
+        # around the index of the chunks, which lies among them, come two blocks of the file
+        block = 4096 if chunks is None else 64 * 1024
+        assert {k: sent(k) for k in range(N_UNITS) if sent(k) > block} == dict.fromkeys(rows, n_bytes)
+        assert len(rows) * n_bytes <= server.n_bytes <= 1.01 * len(rows) * n_bytes + 3 * block
+
+
 def test_ranges_are_fetched_side_by_side(server: RangeServer, tmp_path: Path) -> None:
     stored(tmp_path / "a.nwb", **STORAGE["chunked"])
     with read_units(server.url("a.nwb")) as units:
