@@ -154,7 +154,7 @@ class Places:
         return source.with_name(name) if inside is None else self.root / "joined" / inside.with_name(name)
 
     def merged(self, source: Path) -> Path | None:
-        """Where the copy of a dandiset's file with its labels goes; `None` for a file that is in no dandiset's folder."""
+        """Where the copy of a dandiset's file with its labels goes; `None` for a file outside of their folders."""
         inside = _in_dandiset(source)
         return None if inside is None else self.root / "merged" / inside.with_name(f"{inside.stem}_celltype.nwb")
 
@@ -215,7 +215,8 @@ def join_one(row: JoinedLabels, places: Places, *, merge: bool) -> JoinedLabels:
             out.parent.mkdir(parents=True, exist_ok=True)
         done = join(row.labels, row.source, merge=merge, out=out)
     except OSError as error:
-        message = f"{(out or row.source).parent} cannot be written ({error.strerror or error}). Make it writable, or make room."
+        folder = (out or row.source).parent
+        message = f"{folder} cannot be written ({error.strerror or error}). Make it writable, or make room."
         return row.failed(InputError(message))
     except CellTypeError as error:
         return row.failed(error)

@@ -18,7 +18,7 @@ from nwb_celltype.fetching.local_folder import DandisetFolder
 from nwb_celltype.fetching.pairing import LocalSources, plan_join
 from nwb_celltype.fetching.records import Fetched, FetchedFile, JoinedLabels, SkippedAsset
 from nwb_celltype.fetching.selection import Chosen, Wanted, choose, detached_path, selected
-from nwb_celltype.fetching.transfer import Item, Transfers, plan_row
+from nwb_celltype.fetching.transfers import Item, Transfers, plan_row
 from nwb_celltype.provenance import SourceAsset
 
 Progress = Callable[[str, int, int], None]

@@ -16,7 +16,7 @@ from nwb_celltype.fetching.pairing import LocalSources, Places, join_one, plan_j
 from nwb_celltype.fetching.planning import Plan, Planner, Progress
 from nwb_celltype.fetching.records import Fetched, FetchedFile, JoinedLabels, mb
 from nwb_celltype.fetching.selection import Wanted
-from nwb_celltype.fetching.transfer import Transfers
+from nwb_celltype.fetching.transfers import Transfers
 
 _MARGIN = 4 * 1024 * 1024
 
