@@ -241,7 +241,7 @@ print(fetched)
 from pynwb import read_nwb
 
 nwb = read_nwb(fetched.joined[0].file)
-run = nwb.processing["ecephys"]["cell_type_annotations"].cell_type_annotation_tables["cerebellum_1"]
+run = nwb.processing["ecephys"]["cell_type_annotations"].cell_type_annotation_tables["cerebellum_2"]
 run.to_dataframe(index=True)[["unit", "unit_id", "cell_type", "confidence"]].round(2).head(4)
 
 # %% [markdown]

@@ -19,6 +19,7 @@ from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.feature_table import SUFFIXES, read_feature_table
 from nwb_celltype.label_choice import LabelsAre, choose_labels
 from nwb_celltype.label_table import read_label_table
+from nwb_celltype.licences import licence_sentence, licence_texts
 from nwb_celltype.taxonomy import means_no_label
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class LabelledUnits:
     lab, species, source : str
         Of all rows; empty where they differ, then `features` has a coordinate of that name. `source` is the file, for
         messages.
+    licence : str
+        What the file, or the source of detached labels, says of the licence of the data.
     """
 
     features: xr.Dataset
@@ -68,6 +71,7 @@ class LabelledUnits:
     lab: str = ""
     species: str = ""
     source: str = ""
+    licence: str = ""
 
     def __len__(self) -> int:
         return len(self.unit_ids)
@@ -446,6 +450,7 @@ def _read_nwb(
 
     with open_source(path) as file:
         source = read_source(file)
+        licence = next((licence_sentence(text) for _, text in licence_texts(file)), source.licence if source else "")
         chosen = None
         if labels is None:
             chosen = choose_labels(runs_in(file, str(path)), path, name=run, labels_are=labels_are)
@@ -462,7 +467,7 @@ def _read_nwb(
                 raise InputError(message)
             cell_type = [answers.get(i, "") for i in known]
         labelled = labelled_from_units(units, cell_type, lab=lab, species=species)
-    return labelled if source is None else replace(labelled, source=str(path))
+    return replace(labelled, licence=licence, source=labelled.source if source is None else str(path))
 
 
 def _detached_units(path: str | Path, source: SourceAsset, run: Run | None) -> Units:

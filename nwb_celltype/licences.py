@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import h5py  # type: ignore[import-untyped,unused-ignore]
@@ -26,6 +26,7 @@ _REFUSED = {
 }
 """What forbids to publish what is made from data, the strictest first, and how a text says it."""
 _LICENCE_NAME = re.compile(r"\bCC[\s-]*BY\b|\bBY-N[CD]\b|licenses/by|\blicen[cs]e", re.IGNORECASE)
+_CREATIVE_COMMONS = re.compile(r"\bCC[\s-]*BY(?:[\s-]+(?:NC|ND|SA))+(?:[\s-]+\d\.\d)?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n\s*\n|\r?\n(?=\s*[-*\w]+\s*:)")
 _QUOTED = 280
 
@@ -109,6 +110,33 @@ def licence_sentence(text: str) -> str:
     start = max(0, min(middle - _QUOTED // 2, len(sentence) - _QUOTED))
     part = sentence[start : start + _QUOTED]
     return f"{'...' * (start > 0)}{part}{'...' * (start + _QUOTED < len(sentence))}"
+
+
+def inherited_licence(stated: str, sources: Iterable[str]) -> str:
+    """Return the licence of a model: the one stated, or else the strictest word about the data it was taught with.
+
+    Parameters
+    ----------
+    stated : str
+        ``unspecified`` or empty where nobody stated any.
+    sources : iterable of str
+        What the data say about their licences.
+
+    Examples
+    --------
+    >>> inherited_licence("unspecified", ["", "From the C4 database, licence CC BY-NC-SA 4.0: not for sale."])
+    'CC-BY-NC-SA-4.0'
+    >>> inherited_licence("unspecified", ["spdx:CC-BY-4.0"]), inherited_licence("MIT", ["CC BY-NC 4.0"])
+    ('unspecified', 'MIT')
+    """
+    if stated and stated != "unspecified":
+        return stated
+    strict = {why: text for text in sources if (why := why_refused(text))}
+    text = next((strict[why] for why in _REFUSED if why in strict), "")
+    if not text:
+        return stated or "unspecified"
+    name = _CREATIVE_COMMONS.search(text)
+    return re.sub(r"[\s-]+", "-", name.group().upper()) if name else licence_sentence(text)
 
 
 def source_sentence(licence: str, why: str, where: str) -> str:

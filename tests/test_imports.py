@@ -28,6 +28,8 @@ ORDER = (
     "errors < label_table < labels",
     "taxonomy < licences < nwb_io",
     "licences < provenance",
+    "licences < labels",
+    "licences < c4",
     "annotation < labelling < nwb_io",
     "label_table < labelling",
     "nwb_io < converters < cli",

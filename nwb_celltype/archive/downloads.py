@@ -308,6 +308,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _why_not_written(target: Path, error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return (
+            f"{target.name} is larger than files may be here ({error.strerror}; `ulimit -f` tells the limit). "
+            "Raise it, or choose another place."
+        )
     if error.errno in _FULL:
         return (
             f"{target.parent} is full ({error.strerror}); what came of {target.name} was kept in {target.name}.part. "

@@ -150,7 +150,7 @@ def _said(response: requests.Response) -> str:
     except ValueError:
         return ""
     text = body.get("detail", body) if isinstance(body, dict) else body
-    return f": {_shortened(without_secrets(str(text)))}" if text else ""
+    return f": {_shortened(without_secrets(str(text))).rstrip('.')}" if text else ""
 
 
 def _shortened(text: str) -> str:

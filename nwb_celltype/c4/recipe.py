@@ -22,6 +22,7 @@ from nwb_celltype.classifier import Model
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
 from nwb_celltype.features import FEATURE_SPEC_VERSION
 from nwb_celltype.features.dataset import Progress
+from nwb_celltype.licences import inherited_licence
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "base": ("GoC", "MLI", "MFB", "PkC_ss", "PkC_cs"),
@@ -139,6 +140,7 @@ def train_c4(
     units, sources = read_recordings(
         data, subtypes=variant == "mli_clustering", labels=labels, run=run, progress=progress
     )
+    licence = inherited_licence(licence, (source["licence"] for source in sources))
     pool = _pool(units, settings)
     ensemble = _train_networks(pool, settings, Path(out), progress)
     counts = {c: int((pool.labels == k).sum()) for k, c in enumerate(pool.classes)}
@@ -151,7 +153,7 @@ def train_c4(
         has_layer=pool.has_layer,
         licence=licence,
         description=f"Trained by the C4 recipe, variant {variant}, with nwb-celltype.",
-        training_data=[{"licence": licence, **source} for source in sources],
+        training_data=[{**source, "licence": source["licence"] or licence} for source in sources],
         training={**vars(settings), "n_units": len(pool.labels), "n_a_class": counts, **ensemble.facts},
         metrics={"left out": _figures(ensemble.left_out, pool.labels, settings)},
     )

@@ -188,6 +188,7 @@ def read_recordings(
     InputError
         If a file cannot be read.
     """
+    from nwb_celltype.converters.c4 import LICENCE
     from nwb_celltype.runs import run_files
 
     parts: list[C4Units] = []
@@ -195,15 +196,24 @@ def read_recordings(
     for one in [data] if isinstance(data, str | Path) else list(data):
         if Path(one).suffix.lower() in _H5:
             parts.append(_read_h5(Path(one), subtypes=subtypes, progress=progress))
-            sources.append(_source(one, parts[-1]))
+            sources.append({**_source(one, parts[-1]), "licence": LICENCE})
             continue
         for file in run_files(one):
             parts.append(_read_nwb(file, labels, run, subtypes=subtypes, progress=progress))
-            sources.append(_source(file, parts[-1]))
+            sources.append({**_source(file, parts[-1]), "licence": _licence_of(file)})
     if not parts or not sum(map(len, parts)):
         message = "There is no unit in the data; give annotated NWB files or HDF5 files of the C4 database."
         raise NothingToDoError(message)
     return join_units(parts), sources
+
+
+def _licence_of(path: str | Path) -> str:
+    """What a file says of a licence that forbids to publish what is made from it."""
+    from nwb_celltype.licences import licence_sentence, licence_texts
+    from nwb_celltype.units import open_source
+
+    with open_source(path) as file:
+        return next((licence_sentence(text) for _, text in licence_texts(file)), "")
 
 
 def _read_nwb(

@@ -97,7 +97,8 @@ def _text(result: Published) -> str:
     lines = [f"{file.path}  {file.size / 1e6:.1f} MB  {words[file.state]}" for file in result.files]
     lines += ["", *(f"Remark: {text}" for text in result.remarks)] if result.remarks else []
     if result.problems:
-        lines += ["", f"{len(result.problems)} problems:", *(f"  {problem}" for problem in result.problems)]
+        n = len(result.problems)
+        lines += ["", f"{n} problem{'s' * (n != 1)}:", *(f"  {problem}" for problem in result.problems)]
     where = (
         f"dandiset {result.dandiset} of {result.instance}"
         if result.dandiset

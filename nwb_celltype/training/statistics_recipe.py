@@ -42,6 +42,7 @@ from nwb_celltype.features import FEATURE_SPEC_VERSION
 from nwb_celltype.features.dataset import Progress
 from nwb_celltype.label_choice import LabelsAre
 from nwb_celltype.labels import PARTS, LabelledUnits, labelled_from_units, read_labelled
+from nwb_celltype.licences import inherited_licence
 from nwb_celltype.training.folds import left_out
 from nwb_celltype.training.pool import read_sources
 from nwb_celltype.training.statistics_fitting import (
@@ -174,7 +175,7 @@ def train_statistics(
         "name": name,
         "version": version,
         "description": said.description,
-        "licence": said.licence,
+        "licence": inherited_licence(said.licence, (one.licence for one in sources)),
         "created": datetime.now(UTC).date().isoformat(),
         "classes": list(pool.classes),
         "feature_spec_version": FEATURE_SPEC_VERSION,
@@ -472,7 +473,7 @@ def _describe(position: int, file: str | Path, one: LabelledUnits, pool: Statist
     return {
         "name": name,
         "sha256": _sha256(file) or stated,
-        "licence": about.pop("licence", "unspecified"),
+        "licence": about.pop("licence", "") or one.licence or "unspecified",
         "lab": one.lab or ", ".join(sorted(set(pool.labs[pool.sources == position]) - {""})),
         "species": one.species or ", ".join(sorted(set(pool.species[pool.sources == position]) - {""})),
         **about,

@@ -29,6 +29,7 @@ from nwb_celltype.errors import UsageError
 from nwb_celltype.features.dataset import Progress
 from nwb_celltype.label_choice import LabelsAre
 from nwb_celltype.labels import PARTS, LabelledUnits
+from nwb_celltype.licences import inherited_licence
 from nwb_celltype.training.fitting import Settings, fit
 from nwb_celltype.training.folds import Split, honest_folds, left_out
 from nwb_celltype.training.groups import GroupBy, grouped
@@ -175,7 +176,7 @@ def train(
         "name": name,
         "version": version,
         "description": said.description,
-        "licence": said.licence,
+        "licence": inherited_licence(said.licence, (one.licence for one in sources)),
         "created": datetime.now(UTC).date().isoformat(),
         "intended_use": said.intended_use,
         "limits": list(said.limits),
@@ -339,7 +340,7 @@ def _describe(position: int, one: LabelledUnits, sha256: str, pool: Pool, said: 
     return {
         "name": name,
         "sha256": sha256 or stated,
-        "licence": about.pop("licence", "unspecified"),
+        "licence": about.pop("licence", "") or one.licence or "unspecified",
         "lab": one.lab,
         "species": one.species,
         **about,
