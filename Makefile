@@ -30,7 +30,7 @@ test: lint
 
 # Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench: $(STAMP)
-	$(BIN)/python benchmarks/c4_accuracy.py --data-dir "$(C4)"
+	$(BIN)/python benchmarks/accuracy.py --data-dir "$(C4)"
 
 # Conversion and mean waveforms beside NeuroConv and SpikeInterface, on data that they make in BENCH (about 15 GB).
 BENCH ?= bench
