@@ -31,7 +31,7 @@ _TABLES = (".csv", ".tsv")
 @click.argument("data", nargs=-1, required=True)
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the model.")
 @click.option("--name", help="Name of the model. [default: the folder's]")
-@click.option("--version", default="1", show_default=True, help="Version of the model.")
+@click.option("--version", help="Version of the model. [default: 1; a shipped model's own]")
 @click.option("--licence", default="", help="Licence of the weights, as an SPDX identifier.")
 @click.option("--classes", metavar="A,B,...", help="Labels to learn. [default: those of five units or more]")
 @click.option(
@@ -66,6 +66,12 @@ _TABLES = (".csv", ".tsv")
 @click.option(
     "--folds", metavar="N|unit|recording", help="Of the recipe c4: what each network leaves out. [default: unit]"
 )
+@click.option(
+    "--unlabelled",
+    multiple=True,
+    metavar="DATA",
+    help="Of the recipe features: units of a new species or laboratory, to find what differs there; may be repeated.",
+)
 @click.option("--fresh", is_flag=True, help="Start anew instead of going on where an earlier call was stopped.")
 @click.option("--json", "as_json", is_flag=True, help="Print the model's card as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -75,7 +81,7 @@ def command(
     data: tuple[str, ...],
     out: Path,
     name: str | None,
-    version: str,
+    version: str | None,
     licence: str,
     classes: str | None,
     labels_are: str,
@@ -89,6 +95,7 @@ def command(
     variant: str | None,
     runs: int | None,
     folds: str | None,
+    unlabelled: tuple[str, ...],
     fresh: bool,
     as_json: bool,
     quiet: bool,
@@ -115,10 +122,12 @@ def command(
         "--variant": ("variant", variant),
         "--runs": ("n_runs", runs),
         "--folds": ("folds", int(folds) if folds is not None and folds.isdecimal() else folds),
+        "--unlabelled": ("unlabelled", list(unlabelled) or None),
         "--fresh": ("resume", False if fresh else None),
     }
     function = _learner(recipe)
-    options = {"version": version, "seed": seed, "progress": Progress(quiet=quiet)}
+    options: dict[str, Any] = {"seed": seed, "progress": Progress(quiet=quiet)}
+    options |= {} if version is None else {"version": version}
     options |= _accepted(function, recipe, given)
     if "labels_are" in _parameters(function):
         options["labels_are"] = labels_are

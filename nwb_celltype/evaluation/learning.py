@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def cross_validate(
     Scores
         Over all units, no abstention.
     """
-    settings = settings or Settings()
+    settings = replace(settings or Settings(), strangers=0)  # nobody asks here how strange a unit is
     pool = make_pool([labelled], classes=classes, n_variants=settings.n_variants, seed=seed)
     splits: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]
     if folds == "contiguous":
@@ -71,7 +72,7 @@ def transfer(
     progress: Progress | None = None,
 ) -> Scores:
     """Measure what one set of units teaches about another; parameters as for `cross_validate`."""
-    settings = settings or Settings()
+    settings = replace(settings or Settings(), strangers=0)  # nobody asks here how strange a unit is
     pool = make_pool([learnt, asked], classes=classes, n_variants=settings.n_variants, seed=seed)
     train_rows, test_rows = np.flatnonzero(pool.sources == 0), np.flatnonzero(pool.sources == 1)
     held = hold_out(pool, [(train_rows, test_rows)], settings, seed=100 * seed, progress=progress, task="transfer")
