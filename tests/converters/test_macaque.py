@@ -234,7 +234,7 @@ def test_what_a_person_paired_in_the_pickle_is_an_experts_run(file: Read) -> Non
 
 
 def test_it_is_annotated_and_everything_is_valid(file: Read, tmp_path: Path) -> None:
-    result = nct.annotate(file.path, out=tmp_path / "annotated.nwb")
+    result = nct.annotate(file.path, out=tmp_path / "annotated.nwb", threshold=0.5)
     assert result.run.unit_ids.tolist() == [int(i) for i in file.nwb.units.id[:]]
     assert result.run.labels_for([file.ids["SPK09a"]]) == ["PkC_ss"]
     assert nct.check(result.file) == []

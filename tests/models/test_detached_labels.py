@@ -175,7 +175,7 @@ def test_by_address(files: Files, archive: DandiDouble, labelled_dandiset: str) 
     assert same(read_labelled(f"DANDI:{labelled_dandiset}/{LABELS_PATH}"), expected)
     with RangeServer(files.source.parent) as server:
         assert same(read_labelled(server.url("annotated.nwb")), expected)
-        with pytest.raises(UsageError, match="arrays are not read from afar"):
+        with pytest.raises(UsageError, match="only NWB files are read from afar"):
             read_labelled(server.url("units.npz"))
     with pytest.raises(UsageError, match="has no run 'me'; it has expert_1"):
         read_labelled(f"DANDI:{labelled_dandiset}/{LABELS_PATH}", run="me")
