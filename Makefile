@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FILE ?=
+# Tests wait for servers and subprocesses now and then, so one worker more than there are processors.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 6))")
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
@@ -26,7 +28,7 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -q extensions/ndx-cell-type/tests
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadscope --doctest-modules tests nwb_celltype
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --doctest-modules tests nwb_celltype
 
 # Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench: $(STAMP)

@@ -217,7 +217,7 @@ def test_a_stopped_client_goes_on(archive: DandiDouble, out: Path, signal_number
     size = PART + 300_000  # the second part is there long before the first
     archive.add_asset(name, "sub-1/1.bin", noise(int(name), size), metadata=PLAIN)
     archive.settle()
-    archive.faults.slow(2_000_000, key_of(archive, name, 1))
+    archive.faults.slow(600_000, key_of(archive, name, 1))
     process = client(name, out)
     journal = out / name / "sub-1" / "1.bin.part.done"
     deadline = time.monotonic() + 30
