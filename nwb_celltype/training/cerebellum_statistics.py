@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from nwb_celltype.classifier import Model
-from nwb_celltype.errors import InputError
 from nwb_celltype.features.dataset import Progress
-from nwb_celltype.training.recipes import C4_LICENCE, CELL_2025, CEREBELLUM_CLASSES, DEPOSIT
+from nwb_celltype.training.recipes import C4_LICENCE, CELL_2025, CEREBELLUM_CLASSES, DEPOSIT, check_file
 from nwb_celltype.training.statistics_recipe import train_statistics
 from nwb_celltype.training.trainer import Card
 
@@ -67,7 +65,7 @@ def train_cerebellum_statistics(
         If the file is missing, or is not the one that the recipe was made for.
     """
     table = Path(data_dir) / TABLE
-    _check(table, TABLE_SHA256)
+    check_file(table, TABLE_SHA256)
     return train_statistics(
         table,
         out=out,
@@ -78,18 +76,6 @@ def train_cerebellum_statistics(
         card=_card(),
         progress=progress,
     )
-
-
-def _check(path: Path, sha256: str) -> None:
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror or error}); the recipe needs it in the data folder."
-        raise InputError(message) from error
-    if found != sha256:
-        message = f"{path} has sha256 {found[:12]}..., the recipe was made for {sha256[:12]}...; get that version."
-        raise InputError(message)
 
 
 def _card() -> Card:

@@ -110,7 +110,7 @@ def train_cerebellum(
     """
     folder = Path(data_dir)
     for source in CEREBELLUM_SOURCES:
-        _check(folder / source.file, source.sha256)
+        check_file(folder / source.file, source.sha256)
     data = [read_labelled(folder / s.file, lab=s.lab, species=s.species) for s in CEREBELLUM_SOURCES]
     return train(
         data,
@@ -145,7 +145,8 @@ def run_recipe(recipe: str, data_dir: str | Path, out: str | Path, **options: An
     return model
 
 
-def _check(path: Path, sha256: str) -> None:
+def check_file(path: Path, sha256: str) -> None:
+    """Raise InputError unless a file of a recipe is the one that it was made for."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
