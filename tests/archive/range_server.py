@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+_QUIET_S = 0.05
 _PIECE = 64 * 1024
 
 
@@ -123,7 +124,11 @@ class RangeServer:
         return sum(request.n_bytes for request in self.log)
 
     def forget(self) -> None:
-        """Begin a new log."""
+        """Begin a new log, once the ranges that a client has announced are through."""
+        deadline, before = time.monotonic() + 5.0, -1
+        while (self._at_once or len(self.log) != before) and time.monotonic() < deadline:
+            before = len(self.log)
+            time.sleep(_QUIET_S)
         with self._lock:
             self.log.clear()
             self.most_at_once = 0

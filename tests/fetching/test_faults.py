@@ -208,7 +208,14 @@ def test_two_fetches_at_once(archive: DandiDouble, out: Path) -> None:
 
 def client(name: str, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nwb_celltype", "fetch", f"DANDI:{name}", "--out", str(out), "--jobs", "1"]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_listen_to_interrupts
+    )
+
+
+def _listen_to_interrupts() -> None:
+    """Tests that were started in the background of a shell hand on that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
