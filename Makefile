@@ -9,12 +9,12 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1,
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint bench bench-convert bench-streaming clean
+.PHONY: demo test lint docs bench bench-convert bench-streaming clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e extensions/ndx-cell-type -e ".[dev,report]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e extensions/ndx-cell-type -e ".[dev]"
 	touch $@
 
 # The main job on a small simulated session, or on a file of yours: make demo FILE=session.nwb
@@ -29,6 +29,10 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest -q extensions/ndx-cell-type/tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --doctest-modules tests nwb_celltype
+
+# The documentation, in site/. The variable silences a notice of the theme about its successor.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench: $(STAMP)
@@ -45,4 +49,4 @@ bench-streaming: $(STAMP)
 	$(BIN)/python benchmarks/streaming.py --data-dir "$(BENCH)"
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo site

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nwb_celltype import converters, features
+    from nwb_celltype import converters, features, plotting
     from nwb_celltype.annotation import Annotation, annotate_units
     from nwb_celltype.batch import annotate_many
     from nwb_celltype.bundles import models
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     )
     from nwb_celltype.evaluation import compare, evaluate
     from nwb_celltype.explanation import explain
+    from nwb_celltype.exporting import export
     from nwb_celltype.fetching import fetch
     from nwb_celltype.finding import find
     from nwb_celltype.label_frames import load_labels
     from nwb_celltype.nwb_io import annotate, check, join
     from nwb_celltype.publishing import publish
+    from nwb_celltype.reporting import report
+    from nwb_celltype.reviewing import review
     from nwb_celltype.runs import Run, choose_run, published_run, read_runs
     from nwb_celltype.training import train
     from nwb_celltype.units import Session, Units, read_units, units_tables
@@ -60,6 +63,7 @@ _HOME = {
     "converters": "",
     "evaluate": "evaluation",
     "explain": "explanation",
+    "export": "exporting",
     "features": "",
     "fetch": "fetching",
     "find": "finding",
@@ -67,10 +71,13 @@ _HOME = {
     "load_labels": "label_frames",
     "load_model": "classifier",
     "models": "bundles",
+    "plotting": "",
     "publish": "publishing",
     "published_run": "runs",
     "read_runs": "runs",
     "read_units": "units",
+    "report": "reporting",
+    "review": "reviewing",
     "train": "training",
     "units_tables": "units",
 }
@@ -96,6 +103,7 @@ __all__ = [
     "converters",
     "evaluate",
     "explain",
+    "export",
     "features",
     "fetch",
     "find",
@@ -103,10 +111,13 @@ __all__ = [
     "load_labels",
     "load_model",
     "models",
+    "plotting",
     "publish",
     "published_run",
     "read_runs",
     "read_units",
+    "report",
+    "review",
     "train",
     "units_tables",
 ]

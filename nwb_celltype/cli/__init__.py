@@ -14,10 +14,13 @@ VERBS = {
     "check": "Check the annotations in a file.",
     "convert": "Make an NWB file of a lab folder: Phy, SpikeGLX, Plexon and others.",
     "evaluate": "Measure a model on labelled units.",
+    "export": "Give the labels to Phy, or write them as a CSV or Parquet table.",
     "fetch": "Get labelled data from DANDI, and join labels to their sources.",
     "find": "List dandisets that carry cell-type labels.",
     "models": "List the models that are at hand, with their licences.",
     "publish": "Check labelled files and put them on DANDI.",
+    "report": "Write one page that shows every unit of annotated files.",
+    "review": "Walk the units on a local page and say what they are; compare runs.",
     "train": "Train a model on labelled units.",
 }
 """Each verb with its line of help; the module of the same name, with `_verb` behind it, holds the command."""

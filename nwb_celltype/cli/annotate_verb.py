@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from nwb_celltype.nwb_io.annotated_file import AnnotatedFile
 
 _ONE_FILE = (
     "in_place",
@@ -18,7 +21,6 @@ _ONE_FILE = (
     "source_type",
     "by",
     "taxonomy",
-    "layers",
 )
 _MANY = (
     "glob", "region", "where", "scheduler", "workers", "cluster", "slurm", "cluster_option", "instance", "cache",
@@ -73,7 +75,8 @@ class _Ids(click.ParamType[Any]):
 @click.option(
     "--layers",
     metavar="TABLE",
-    help="One file: layer of each unit (CSV, TSV), a column, or 'ignore'. [default: a column that says it]",
+    help="Layer of each unit (CSV, TSV; of many with a column file or session), a column, or 'ignore'. "
+    "[default: a column that says it]",
 )
 @click.option("--again", is_flag=True, help="One file: add a run even if an equal one is there.")
 @click.option("--mirror-columns", is_flag=True, help="One file: also write plain units columns of the run.")
@@ -114,6 +117,9 @@ class _Ids(click.ParamType[Any]):
 @click.option("--cluster-option", multiple=True, metavar="KEY=VALUE", help="With --cluster: for dask-jobqueue.")
 @click.option("--instance", metavar="NAME", help="Archive that DANDI: means: a name or URL.")
 @click.option("--cache", is_flag=True, help="Many: keep what is read from servers ($NWB_CELLTYPE_CACHE).")
+@click.option(
+    "--report", "with_report", is_flag=True, help="Also write a page that shows every unit, beside the labels."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 def command(sources: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
@@ -169,6 +175,7 @@ def _refuse(given: Sequence[str], what: str, meant: str) -> None:
 def _annotate_many(
     sources: Sequence[str],
     *,
+    with_report: bool,
     as_json: bool,
     quiet: bool,
     slurm: bool,
@@ -176,6 +183,7 @@ def _annotate_many(
     cluster_option: Sequence[str],
     **options: Any,
 ) -> None:
+    from nwb_celltype.archive.addresses import is_remote
     from nwb_celltype.batch import annotate_many
     from nwb_celltype.cli.progress import Progress
     from nwb_celltype.errors import UsageError
@@ -193,9 +201,42 @@ def _annotate_many(
         on_plan=lambda plan: None if as_json or quiet or options["dry_run"] else click.echo(f"{plan}\n"),
         **options,
     )
-    click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False) if as_json else str(result))
+    if not as_json:
+        click.echo(str(result))
+    labelled = [asset for asset in result.assets if asset.status in {"done", "done already"}]
+    page: dict[str, Any] = {}
+    if with_report and labelled:
+        page = _page(
+            [result.out / asset.file for asset in labelled],
+            quiet=quiet,
+            as_json=as_json,
+            out=result.out / "report.html",
+            sources=[asset.address for asset in labelled if not is_remote(asset.address)],
+            model=options["model"],
+        )
+    if as_json:
+        _print_json(result.to_json(), page)
     if result.exit_code:
         raise SystemExit(result.exit_code)
+
+
+def _page(files: Sequence[Path], *, quiet: bool, as_json: bool, **options: Any) -> dict[str, Any]:
+    """Write a report of files that were just annotated; returns what ``--json`` says of it.
+
+    Where that fails the labels are written all the same, so what was done is told first, and then the failure raised.
+    """
+    from nwb_celltype.cli.report_verb import make_page, page_json, page_lines
+    from nwb_celltype.errors import CellTypeError
+
+    try:
+        written = make_page(files, quiet=quiet, **options)
+    except CellTypeError as error:
+        if not as_json:
+            raise
+        return {"report": None, "report_error": error}
+    if not as_json:
+        click.echo("\n".join(["", *page_lines(written)]))
+    return {"report": page_json(written)}
 
 
 def _cluster_options(texts: Sequence[str]) -> dict[str, Any]:
@@ -234,11 +275,11 @@ def _annotate_one(
     source_type: Any,
     by: str | None,
     taxonomy: Any,
+    with_report: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     from nwb_celltype.cli.progress import Progress
-    from nwb_celltype.cli.tables import run_table
     from nwb_celltype.nwb_io import annotate
 
     progress = Progress(quiet=quiet)
@@ -264,9 +305,31 @@ def _annotate_one(
     )
     if labels is not None and result.run.method.who == "nwb-celltype":  # only the program that wrote them is known
         progress.phase("the run names nobody; --by WHO would say whose labels they are")
+    if not as_json:
+        _say(result)
+    page: dict[str, Any] = {}
+    if with_report:
+        shown = model if labels is None else None
+        table = result.run.units_path or None
+        page = _page([result.file], quiet=quiet, as_json=as_json, run=result.run.name, units_table=table, model=shown)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
-        return
+        _print_json(result.to_json(), page)
+
+
+def _print_json(done: dict[str, Any], page: dict[str, Any]) -> None:
+    """Print what was done and what page shows it; raise what kept the page from being written."""
+    error = page.pop("report_error", None)
+    if error is not None:
+        page = {**page, "report_error": str(error)}
+    click.echo(json.dumps({**done, **page}, indent=2, allow_nan=False))
+    if error is not None:
+        raise error
+
+
+def _say(result: AnnotatedFile) -> None:
+    """Print what `annotate` did."""
+    from nwb_celltype.cli.tables import run_table
+
     click.echo(run_table(result.run))
     if result.is_new:
         click.echo(f"\nWrote run {result.run.name!r} to {result.file}")

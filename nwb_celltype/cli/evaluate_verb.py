@@ -47,16 +47,20 @@ def command(
     files with statistics of units. A file given twice is counted once. Labels that a model gave are no truth: a run of
     a classifier is refused unless --run names it.
     """
+    from nwb_celltype.classifier import load_model
     from nwb_celltype.cli.progress import Progress
     from nwb_celltype.evaluation import compare, evaluate, write_evaluation
+    from nwb_celltype.evaluation.measuring import features_for
     from nwb_celltype.training.pool import read_sources
 
     progress = Progress(quiet=quiet)
     options: dict[str, Any] = {"labels": labels, "run": run, "labels_are": labels_are}
-    # Two models look at the same units, which are read once.
-    read: Any = data if second is None else [one for _, one in read_sources(list(dict.fromkeys(data)), **options)]
-    first = evaluate(model, read, threshold=threshold, **({} if second is not None else options))
-    other = None if second is None else evaluate(second, read, threshold=threshold)
+    if second is None:
+        first, other = evaluate(model, data, threshold=threshold, **options), None
+    else:  # two models look at the same units, which are read once
+        loaded = [load_model(model), load_model(second)]
+        found = read_sources(list(dict.fromkeys(data)), features_of=features_for(*loaded), **options)
+        first, other = (evaluate(each, [one for _, one in found], threshold=threshold) for each in loaded)
     compared = None if other is None else compare(first, other)
     answer = first.to_json()
     if other is not None and compared is not None:

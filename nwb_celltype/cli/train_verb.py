@@ -72,6 +72,14 @@ _TABLES = (".csv", ".tsv")
     metavar="DATA",
     help="Of the recipe features: units of a new species or laboratory, to find what differs there; may be repeated.",
 )
+@click.option(
+    "--early-stopping/--no-early-stopping",
+    default=True,
+    help="Of the recipe default: stop where units kept aside inside the training are told worse. [default: stop]",
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="Of the recipe default. [default: a GPU if there is one]"
+)
 @click.option("--fresh", is_flag=True, help="Start anew instead of going on where an earlier call was stopped.")
 @click.option("--json", "as_json", is_flag=True, help="Print the model's card as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -96,6 +104,8 @@ def command(
     runs: int | None,
     folds: str | None,
     unlabelled: tuple[str, ...],
+    early_stopping: bool,
+    device: str | None,
     fresh: bool,
     as_json: bool,
     quiet: bool,
@@ -109,6 +119,7 @@ def command(
     from; an expert's if --labels-are expert asks for them; a classifier's never.
     """
     from nwb_celltype.cli.progress import Progress
+    from nwb_celltype.training.checkpoints import workplace_of
 
     recipe = recipe or ("features" if all(one.lower().endswith(_TABLES) for one in data) else "default")
     given: dict[str, Any] = {
@@ -123,14 +134,19 @@ def command(
         "--runs": ("n_runs", runs),
         "--folds": ("folds", int(folds) if folds is not None and folds.isdecimal() else folds),
         "--unlabelled": ("unlabelled", list(unlabelled) or None),
+        "--no-early-stopping": ("early_stopping", None if early_stopping else False),
+        "--device": ("device", device),
         "--fresh": ("resume", False if fresh else None),
     }
     function = _learner(recipe)
-    options: dict[str, Any] = {"seed": seed, "progress": Progress(quiet=quiet)}
+    progress = Progress(quiet=quiet)
+    options: dict[str, Any] = {"seed": seed, "progress": progress}
     options |= {} if version is None else {"version": version}
     options |= _accepted(function, recipe, given)
     if "labels_are" in _parameters(function):
         options["labels_are"] = labels_are
+    if not fresh and "resume" in _parameters(function) and workplace_of(out).is_dir():
+        progress.phase(f"{workplace_of(out)} is of a training that was stopped: it goes on where the data are the same")
     if recipe in SHIPPED:
         if len(data) != 1:
             message = f"With --recipe {recipe} give the one folder that holds its files, not {len(data)} paths."

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from nwb_celltype.colours import GREY, SERIES, colours_of
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evaluation.measuring import Evaluation
 
-# Okabe and Ito's colours, which people who see few colours tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_GREY = "#999999"
+_COLOURS = SERIES  # models and measures; classes have their own
 
 
 def check_matplotlib() -> None:
@@ -65,13 +64,15 @@ def _confusion(both: Sequence[Evaluation]) -> Any:
                 panel.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
         panel.set_xticks(range(len(one.classes)), one.classes, rotation=45, ha="right")
         panel.set_yticks(range(len(one.classes)), one.classes)
+        _colour_names(panel.get_xticklabels(), one.classes)
+        _colour_names(panel.get_yticklabels(), one.classes)
         panel.set(xlabel="most probable class", ylabel="label", title=_title(one))
     return figure
 
 
 def _reliability(both: Sequence[Evaluation]) -> Any:
     figure, (panel,) = _figure(1, 4.2, 4.0)
-    panel.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
+    panel.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
     for one, colour in zip(both, _COLOURS, strict=False):
         rows = one.reliability()
         x, y = np.array([row["confidence"] for row in rows]), np.array([row["accuracy"] for row in rows])
@@ -116,6 +117,7 @@ def _classes(both: Sequence[Evaluation]) -> Any:
         errors = np.clip(np.array([recalls - ends[:, 0], ends[:, 1] - recalls]), 0, None)[:, known]
         panel.errorbar(places[known] - 0.27, recalls[known], errors, color="black", linestyle="none", capsize=2)
         panel.set_xticks(places, [f"{name}\n{one.per_class[name].n}" for name in one.classes], fontsize=8)
+        _colour_names(panel.get_xticklabels(), one.classes)
         panel.set(ylim=(0, 1.05), title=_title(one))
         panel.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
@@ -138,6 +140,12 @@ def _modalities(both: Sequence[Evaluation]) -> Any:
     panel.set(ylim=(0, 1.05), ylabel="balanced accuracy (95 % interval)")
     panel.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _colour_names(texts: Sequence[Any], classes: Sequence[str]) -> None:
+    """Write the names of classes in their colours."""
+    for text, colour in zip(texts, colours_of(classes).values(), strict=True):
+        text.set_color(colour)
 
 
 def _title(one: Evaluation) -> str:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nwb_celltype.converters.series.many import convert_many
-from nwb_celltype.converters.series.report import BatchReport, SessionRow
+from nwb_celltype.converters.series.batch_report import BatchReport, SessionRow
 
 __all__ = ["BatchReport", "SessionRow", "convert_many"]

@@ -19,7 +19,7 @@ from nwb_celltype.converters.interface import SessionInterface
 from nwb_celltype.converters.kinds import KINDS, interface_for
 from nwb_celltype.converters.metadata import check_metadata, check_sections, read_metadata
 from nwb_celltype.converters.records import SourceSession
-from nwb_celltype.converters.series.report import BatchReport, ReportFile, SessionRow, Status
+from nwb_celltype.converters.series.batch_report import BatchReport, ReportFile, SessionRow, Status
 from nwb_celltype.converters.series.requests import ConvertOptions, Request, SessionRequest, filled_in, request_for
 from nwb_celltype.converters.series.sources import Source, find_sources, require_folder, sizes_of
 from nwb_celltype.errors import CellTypeError, InputError, NothingToDoError, RefusedError, UsageError
