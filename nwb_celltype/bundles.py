@@ -1,8 +1,8 @@
 """Model folders: weights, a card that says what they are, a licence; every byte checked before it is used.
 
 A model is a folder with ``model.safetensors`` (all members of the ensemble), ``model.json`` (the card), ``LICENSE``,
-and optionally ``training_rows.json`` (hashes of the units it was trained on) and ``examples.json`` (what it says about
-made-up units). Nothing in it is executed or unpickled.
+and optionally ``training_rows.json`` (hashes of the units it was trained on), ``training_map.safetensors`` (where they
+lie among each other) and ``examples.json`` (what it says about made-up units). Nothing in it is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ WEIGHTS = "model.safetensors"
 CARD = "model.json"
 LICENCE = "LICENSE"
 TRAINING_ROWS = "training_rows.json"
+TRAINING_MAP = "training_map.safetensors"
 EXAMPLES = "examples.json"
-FILES = (WEIGHTS, CARD, LICENCE, TRAINING_ROWS, EXAMPLES)
-"""All that a model folder may hold; the last two are optional."""
+FILES = (WEIGHTS, CARD, LICENCE, TRAINING_ROWS, TRAINING_MAP, EXAMPLES)
+"""All that a model folder may hold; the last three are optional."""
 
 _SHIPPED = Path(__file__).parent / "weights"
 _REGISTRY = _SHIPPED / "registry.json"
@@ -39,6 +40,7 @@ _DTYPES = (np.float32, np.int16, np.int32)
 _MAX_NAME = 100
 _MAX_BYTES = 512 * 1024 * 1024
 _MAX_MAPPED_BYTES = 16 * 1024**3
+_MAX_MAP_BYTES = 64 * 1024 * 1024
 _MAX_JSON_BYTES = 64 * 1024 * 1024  # parsed JSON takes many times its size
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
@@ -80,6 +82,9 @@ class Bundle:
         Hashes of the training units by part (``waveform``, ``train``); empty if the folder does not say.
     examples : mapping
         What the model said about made-up units when it was trained; empty if the folder does not say.
+    training_map : mapping of str to array
+        Where the training units lie, as `nwb_celltype.classifier.training_map` describes; empty if the folder does not
+        say.
     """
 
     path: Path
@@ -88,6 +93,7 @@ class Bundle:
     weights_sha256: str
     training_rows: Mapping[str, frozenset[str]]
     examples: Mapping[str, Any]
+    training_map: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,15 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
         )
         raise InputError(message)
     tensors = _tensors(folder / WEIGHTS, weights)
-    return Bundle(folder, card, tensors, weights_sha256, _training_rows(folder, card), _examples(folder, card))
+    return Bundle(
+        folder,
+        card,
+        tensors,
+        weights_sha256,
+        _training_rows(folder, card),
+        _examples(folder, card),
+        _training_map(folder, card),
+    )
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -235,6 +249,7 @@ def save_bundle(
     licence_text: str,
     training_rows: Mapping[str, list[str]] | None = None,
     examples: Mapping[str, Any] | None = None,
+    training_map: Mapping[str, NDArray[Any]] | None = None,
 ) -> Path:
     """Write a model folder; an existing one is only replaced when it is a model folder.
 
@@ -243,12 +258,15 @@ def save_bundle(
     folder : str or Path
     tensors : mapping of str to array
     card : mapping
-        ``weights_sha256``, ``training_rows_sha256`` and ``examples_sha256`` are added, or replaced.
+        ``weights_sha256``, ``training_rows_sha256``, ``examples_sha256`` and ``training_map_sha256`` are added, or
+        replaced. ``training_map``, what a map is in words, is left out where there is no map.
     licence_text : str
     training_rows : mapping of str to list of str, optional
         Hashes of the training units by part.
     examples : mapping, optional
         What the model says about made-up units, from `nwb_celltype.verification`.
+    training_map : mapping of str to array, optional
+        Where the training units lie.
 
     Returns
     -------
@@ -272,8 +290,8 @@ def save_bundle(
     else:
         weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
         full = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    full.pop("training_rows_sha256", None)
-    full.pop("examples_sha256", None)
+    for optional in ("training_rows_sha256", "examples_sha256", "training_map_sha256"):
+        full.pop(optional, None)
     files = {LICENCE: licence_text.encode()} | ({} if part else {WEIGHTS: weights})
     if training_rows is not None:
         rows = json.dumps({part: sorted(hashes) for part, hashes in training_rows.items()}, indent=0).encode()
@@ -283,13 +301,19 @@ def save_bundle(
         said = (json.dumps(examples, indent=1, allow_nan=False) + "\n").encode()
         full["examples_sha256"] = hashlib.sha256(said).hexdigest()
         files[EXAMPLES] = said
+    if training_map:
+        places = save({name: np.ascontiguousarray(value) for name, value in sorted(training_map.items())})
+        full["training_map_sha256"] = hashlib.sha256(places).hexdigest()
+        files[TRAINING_MAP] = places
+    else:
+        full.pop("training_map", None)
     try:
         files[CARD] = (json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
     except (TypeError, ValueError) as error:
         message = f"The card of {folder} cannot be written as JSON ({error}); give it finite numbers and plain values."
         raise UsageError(message) from error
     folder.mkdir(parents=True, exist_ok=True)
-    for name in {TRAINING_ROWS, EXAMPLES} - files.keys():
+    for name in {TRAINING_ROWS, TRAINING_MAP, EXAMPLES} - files.keys():
         (folder / name).unlink(missing_ok=True)
     if part:
         part.replace(folder / WEIGHTS)
@@ -443,6 +467,16 @@ def _examples(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
         message = f"{path} holds no predictions; get the model again."
         raise InputError(message)
     return said
+
+
+def _training_map(folder: Path, card: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    stated = card.get("training_map_sha256")
+    if stated is None:
+        return {}
+    path = folder / TRAINING_MAP
+    raw = _read_bytes(path, _MAX_MAP_BYTES)
+    _check_hash(path, hashlib.sha256(raw).hexdigest(), str(stated), "its card")
+    return _tensors(path, raw)
 
 
 def _check_hash(path: Path, found: str, expected: str, where: str) -> None:

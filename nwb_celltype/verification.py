@@ -1,4 +1,4 @@
-"""Is a model what its author made: hashes, shapes, training files, and its own answers about made-up units."""
+"""Is a model what its author made: hashes, shapes, map, training files, and its own answers about made-up units."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.bundles import read_bundle, save_bundle
 from nwb_celltype.classifier import Model, load_model
+from nwb_celltype.classifier.neighbourhood import locate
 from nwb_celltype.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ EXAMPLE_UNITS = "made-up units 1"
 
 TOLERANCE = 2e-3
 """Largest difference of a probability that another processor or another torch may make."""
+
+MAP_TOLERANCE = 0.02
+"""The same for a point on the map of the training units, in deviations within classes."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 _RATE_HZ = 30_000.0
@@ -99,10 +103,12 @@ def verify_model(name_or_path: str | Path, *, data: Sequence[str | Path] = ()) -
     model = load_model(name_or_path)
     n = len(model.tensors)
     hashes = f"weights {bundle.weights_sha256[:12]}..." + (", training rows" if bundle.training_rows else "")
+    hashes += ", training map" if bundle.training_map else ""
     checks = [
         ("hashes", "ok", hashes + (", examples" if bundle.examples else "")),
         ("shapes", "ok", f"{n} arrays as the card says"),
         ("answers", *_check_answers(model, bundle.examples)),
+        ("training map", *_check_map(model, bundle.examples)),
         ("training data", *_check_data(bundle.card, data)),
     ]
     return Verification(str(bundle.card["name"]), str(bundle.card["version"]), bundle.path, tuple(checks))
@@ -117,7 +123,8 @@ def record_examples(folder: str | Path) -> None:
         A model folder, which gets an ``examples.json``, and its card the hash of it.
     """
     bundle = read_bundle(Path(folder))
-    prediction = load_model(Path(folder)).predict(example_features())
+    model, features = load_model(Path(folder)), example_features()
+    prediction, location = model.predict(features), locate(model, features)
     save_bundle(
         folder,
         tensors=bundle.tensors,
@@ -129,7 +136,9 @@ def record_examples(folder: str | Path) -> None:
             "classes": list(prediction.classes),
             "probability": _plain(prediction.probability),
             "ood_score": _plain(prediction.ood_score),
+            **({} if location is None else {"map_xy": _plain(location.xy)}),
         },
+        training_map=bundle.training_map,
     )
 
 
@@ -186,6 +195,24 @@ def _check_answers(model: Model, examples: Any) -> tuple[str, str]:
     far = float(np.nanmax(np.abs(np.concatenate([(stated - found.probability).ravel(), scores - found.ood_score]))))
     result = "ok" if far <= TOLERANCE else "wrong"
     return result, f"{len(stated)} made-up units, largest difference {far:.1g} (allowed: {TOLERANCE:g})"
+
+
+def _check_map(model: Model, examples: Any) -> tuple[str, str]:
+    found = locate(model, example_features())
+    if found is None:
+        return "not checked", "the model folder holds no map of its training units"
+    what = f"{len(found.training_label)} training units of {len(set(found.training_source) - {''}) or 'unnamed'} labs"
+    if examples.get("units") != EXAMPLE_UNITS or "map_xy" not in examples:
+        return "ok", f"{what}; it states no points to compare with"
+    try:
+        stated = np.array(examples["map_xy"], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        return "wrong", f"its stored points cannot be read ({error})"
+    if stated.shape != found.xy.shape or (np.isnan(stated) != np.isnan(found.xy)).any():
+        return "wrong", "its stored points are of other units than it draws now"
+    far = float(np.nanmax(np.abs(stated - found.xy), initial=0.0))
+    result = "ok" if far <= MAP_TOLERANCE else "wrong"
+    return result, f"{what}; made-up units, largest difference {far:.1g} (allowed: {MAP_TOLERANCE:g})"
 
 
 def _check_data(card: Any, data: Sequence[str | Path]) -> tuple[str, str]:

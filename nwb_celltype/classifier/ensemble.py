@@ -24,6 +24,7 @@ from nwb_celltype.classifier.inputs import (
 )
 from nwb_celltype.classifier.model import OOD_THRESHOLD, Model, Prediction, check_tensors, temper, top_probability
 from nwb_celltype.classifier.novelty import distances, novelty_score, stranger_score
+from nwb_celltype.classifier.training_map import make_map, on_one_thread, rows_of_map
 from nwb_celltype.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class Ensemble(Model):
             [has_modality(blocks, names) & (name in allowed) for name, names in self.modalities.items()], axis=1
         )
         raw, spread = self._networks(blocks, used)
-        if self._forests:
-            share = float(self.card["architecture"]["forest_share"])
+        if self.forests:
+            share = self.forest_share
             raw = (1 - share) * raw + share * self._trees(blocks, used)
         nothing = ~used.any(axis=1)
         raw[nothing], spread[nothing] = np.nan, np.nan
@@ -124,7 +125,7 @@ class Ensemble(Model):
             rows = slice(start, start + _CHUNK)
             with torch.no_grad():
                 each = network.probabilities(
-                    self._parameters,
+                    self.parameters,
                     {name: torch.from_numpy(x[rows]) for name, x in inputs.items()},
                     {name: torch.from_numpy(used[rows, i]) for i, name in enumerate(self.modalities)},
                 ).numpy()
@@ -140,7 +141,7 @@ class Ensemble(Model):
         for i, (name, names) in enumerate(self.modalities.items()):
             rows = used[:, i]
             if rows.any():
-                total[rows] += self._forests[name].probabilities(joined(blocks, names)[rows])
+                total[rows] += self.forests[name].probabilities(joined(blocks, names)[rows])
         return np.asarray(total / np.maximum(used.sum(axis=1, keepdims=True), 1))
 
     def strangeness(self, blocks: Mapping[str, Matrix], modalities: Sequence[str]) -> NDArray[np.float64]:
@@ -179,14 +180,73 @@ class Ensemble(Model):
         each = np.array([float(temperatures.get("+".join(names[row]), 1.0)) for row in used])
         return temper(raw, each[:, None])
 
+    def codes(self, features: xr.Dataset) -> dict[str, Matrix]:
+        """What the encoders of all networks say, weighted by how much the heads listen; see `Model.codes`."""
+        return self.codes_of(read_blocks(features))
+
+    def codes_of(self, blocks: Mapping[str, Matrix]) -> dict[str, Matrix]:
+        """Codes as `codes` gives them, of blocks of columns."""
+        import torch
+
+        from nwb_celltype.classifier import network
+
+        found = {}
+        for name, x in self.prepare(blocks).items():
+            has = has_modality(blocks, self.modalities[name])
+            heads = np.concatenate([self.tensors[f"{name}.head"], self.tensors[f"{name}.joint"]], axis=2)
+            weights = np.linalg.norm(heads, axis=2).reshape(-1)
+            codes = np.full((len(x), len(weights)), np.nan, dtype=np.float32)
+            if has.any():
+                with torch.no_grad():
+                    said = network.encode(self.parameters, name, torch.from_numpy(x[has])).numpy()
+                codes[has] = np.moveaxis(said, 0, 1).reshape(len(said[0]), -1) * weights
+            found[name] = codes
+        return found
+
+    def code_widths(self) -> dict[str, int]:
+        """Number of codes by modality."""
+        architecture = self.card["architecture"]
+        return dict.fromkeys(self.modalities, int(architecture["members"]) * int(architecture["width"]))
+
+    def map_training(
+        self, blocks: Mapping[str, Matrix], labels: NDArray[np.integer], labs: NDArray[np.str_]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Map the training units; see `nwb_celltype.classifier.training_map.make_map`.
+
+        Parameters
+        ----------
+        blocks : mapping of str to (n_units, n_columns) array
+            Of the units as recorded.
+        labels : (n_units,) integer array
+        labs : (n_units,) array of str
+
+        Returns
+        -------
+        tensors : dict of str to array
+        said : dict
+            What the card says of the map.
+        """
+        rows = rows_of_map(len(labels))
+        with on_one_thread():
+            codes = self.codes_of({name: block[rows] for name, block in blocks.items()})
+            columns = {name: int(n) for name, n in self.card["architecture"]["columns"].items()}
+            return make_map(codes, labels[rows], labs[rows], columns, "what the encoders of all networks say")
+
+    @property
+    def forest_share(self) -> float:
+        """Weight of the forests beside the networks; 0 if there are none."""
+        return float(self.card["architecture"].get("forest_share", 0)) if self.forests else 0.0
+
     @cached_property
-    def _parameters(self) -> Any:
+    def parameters(self) -> dict[str, Any]:
+        """Tensors of the networks by name, as `nwb_celltype.classifier.network` takes them."""
         import torch
 
         return {name: torch.from_numpy(np.array(self.tensors[name])) for name in self._parameter_shapes()}
 
     @cached_property
-    def _forests(self) -> dict[str, Forest]:
+    def forests(self) -> dict[str, Forest]:
+        """Forests by modality; none if the model has no trees."""
         if not self.card["architecture"].get("trees", 0):
             return {}
         return {name: Forest.from_tensors(self.tensors, f"{name}.forest") for name in self.modalities}
@@ -228,7 +288,7 @@ class Ensemble(Model):
             valid = valid and bool(self.modalities) and all(min(shape) > 0 for shape in shapes.values())
             valid = valid and 0 <= float(architecture.get("forest_share", 0)) <= 1
             positive += [self.card["ood"]["stranger_limits"]["+".join(s)] for s in modality_subsets(self.modalities)]
-            forests = {f"{name}.forest": forest for name, forest in self._forests.items()}
+            forests = {f"{name}.forest": forest for name, forest in self.forests.items()}
             forests |= {f"strangers.{name}": forest for name, forest in self._stranger_forests.items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             message = f"{path}: the model card is incomplete ({error!r}); get the model again."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.bundles import Bundle, read_bundle
+from nwb_celltype.classifier.training_map import TrainingMap
 from nwb_celltype.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -77,19 +78,27 @@ class Model(ABC):
     weights_sha256 : str
     training_rows : mapping of str to frozenset of str
         Hashes of the units it was trained on, by part.
+    training_map : TrainingMap or None
+        Where these units lie among each other; None for models that were made without.
     """
 
     card: Mapping[str, Any]
     tensors: Mapping[str, NDArray[Any]]
     weights_sha256: str = ""
     training_rows: Mapping[str, frozenset[str]] | None = None
+    training_map: TrainingMap | None = None
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Model:
         """Make a model of a model folder, after checking every shape against its card."""
         model = cls(bundle.card, bundle.tensors, bundle.weights_sha256, bundle.training_rows)
         model.check(bundle.path)
-        return model
+        if not bundle.training_map:
+            return model
+        widths = model.code_widths()
+        return replace(
+            model, training_map=TrainingMap.from_tensors(bundle.training_map, bundle.card, widths, bundle.path)
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,6 +109,16 @@ class Model(ABC):
     def modalities(self) -> dict[str, tuple[str, ...]]:
         """Blocks of columns of each modality."""
         return {name: tuple(blocks) for name, blocks in self.card["modalities"].items()}
+
+    @property
+    def needed_features(self) -> tuple[str, ...]:
+        """Features that only spike times give, beside the usual ones."""
+        return ()
+
+    @property
+    def tells_strangers(self) -> bool:
+        """Whether a unit can be too unlike the training units for an answer; no score exceeds 1."""
+        return self.ood_threshold < 1
 
     @property
     def default_threshold(self) -> float:
@@ -137,6 +156,25 @@ class Model(ABC):
     @abstractmethod
     def check(self, path: Path) -> None:
         """Raise `InputError` unless card and tensors belong together; `path` is for the message."""
+
+    def codes(self, features: xr.Dataset) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002 - a default
+        """What the model makes of units before it decides, for the map of its training units.
+
+        Parameters
+        ----------
+        features : xarray.Dataset
+            As for `predict`.
+
+        Returns
+        -------
+        dict of str to (n_units, n_codes) array
+            By modality, NaN where a unit does not have it; empty for models without codes.
+        """
+        return {}
+
+    def code_widths(self) -> dict[str, int]:
+        """Number of codes by modality."""
+        return {}
 
     def allowed(self, modalities: Collection[str] | None) -> frozenset[str]:
         """Return the modalities asked for, all by default; `UsageError` if the model does not know one."""

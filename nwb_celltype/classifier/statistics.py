@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nwb_celltype.classifier.forest import PARTS, Forest
 from nwb_celltype.classifier.model import Model, Prediction, check_tensors, temper, top_probability
 from nwb_celltype.classifier.novelty import distances, novelty_score
+from nwb_celltype.classifier.training_map import make_map, on_one_thread, rows_of_map
 from nwb_celltype.errors import InputError
 from nwb_celltype.features.unit_statistics import (
     SHAPE_STATISTICS,
@@ -213,6 +214,32 @@ class StatisticsModel(Model):
             modalities=tuple(self.modalities),
             used=used,
         )
+
+    def codes(self, features: xr.Dataset) -> dict[str, NDArray[np.float32]]:
+        """Columns in standard deviations from all training units; see `Model.codes`."""
+        return self.codes_of(read_columns(features))
+
+    def codes_of(self, columns: Matrix) -> dict[str, NDArray[np.float32]]:
+        """Codes as `codes` gives them, of (n_units, n_columns) columns."""
+        has, clip = self.has(columns), float(self.card["architecture"]["clip"])
+        found = {}
+        for i, (name, members) in enumerate(self.modalities.items()):
+            z = np.clip(novelty_columns(columns[:, places_of(members)], self.tensors, name), -clip, clip)
+            found[name] = np.where(has[:, i, None], z, np.float32(np.nan)).astype(np.float32)
+        return found
+
+    def code_widths(self) -> dict[str, int]:
+        """Number of codes by modality."""
+        return {name: len(members) for name, members in self.modalities.items()}
+
+    def map_training(
+        self, columns: Matrix, labels: NDArray[np.integer], labs: NDArray[np.str_]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Map the training units, of (n_units, n_columns) columns; returns as `Ensemble.map_training`."""
+        rows = rows_of_map(len(labels))
+        with on_one_thread():
+            codes = self.codes_of(columns[rows])
+            return make_map(codes, labels[rows], labs[rows], self.code_widths(), "statistics in standard deviations")
 
     def missing(self, features: xr.Dataset) -> list[tuple[str, ...]]:
         """Columns that could not be computed, unit by unit; the training median stands for them."""

@@ -77,8 +77,7 @@ def explain_ensemble(
     used = np.stack([has_modality(blocks, model.modalities[name]) & (name in allowed) for name in names], axis=1)
     said = model.uncalibrated(blocks, allowed)
     target = choose(said)
-    forests = model._forests
-    share = float(model.card["architecture"]["forest_share"]) if forests else 0.0
+    forests, share = model.forests, model.forest_share
     columns = {name: np.zeros((len(used), joined(blocks, model.modalities[name]).shape[1])) for name in names}
     base = np.full(len(used), np.nan)
     for pattern in np.unique(used[used.any(axis=1)], axis=0):
@@ -168,7 +167,7 @@ def _by_networks(
     from nwb_celltype.classifier import network
 
     prepared = {name: torch.from_numpy(x[rows]) for name, x in model.prepare(blocks).items() if name in names}
-    parameters = model._parameters
+    parameters = model.parameters
 
     def mean_probability(*inputs: Any) -> Any:
         there = {name: torch.ones(len(inputs[0]), dtype=torch.bool) for name in names}

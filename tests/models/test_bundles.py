@@ -277,7 +277,8 @@ def test_answers_are_recorded_and_found_again(recorded: Path) -> None:
     np.testing.assert_allclose(said, found, atol=1e-6)
     assert len(np.unique(said.argmax(axis=1))) > 1
     assert results(recorded) == {
-        "hashes": "ok", "shapes": "ok", "answers": "ok", "training data": verify_model(recorded).checks[3][1],
+        "hashes": "ok", "shapes": "ok", "answers": "ok", "training map": "ok",
+        "training data": verify_model(recorded).checks[4][1],
     }  # fmt: skip
     assert (recorded / "LICENSE").read_text() != ""
 
@@ -520,3 +521,68 @@ def test_made_up_units_are_the_same_everywhere() -> None:
     assert features["train_reason"].values.tolist() == ["", "", "", "", "no spike times", ""]
     digest = hashlib.sha256(features["isi_counts"].values.astype("<i8").tobytes()).hexdigest()
     assert digest[:16] == "24c1b4b54cf44d30"
+
+
+def change_map(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the map of the training units and state its new hash."""
+    tensors = dict(load_file(folder / "training_map.safetensors"))
+    change(tensors)
+    save_file(tensors, folder / "training_map.safetensors")
+    digest = hashlib.sha256((folder / "training_map.safetensors").read_bytes()).hexdigest()
+    change_card(folder, training_map_sha256=digest)
+
+
+def test_a_changed_map_is_noticed(copy: Path) -> None:
+    raw = bytearray((copy / "training_map.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (copy / "training_map.safetensors").write_bytes(raw)
+    with pytest.raises(InputError, match=r"training_map.safetensors has sha256"):
+        load_model(copy)
+    (copy / "training_map.safetensors").unlink()
+    with pytest.raises(InputError, match=r"training_map.safetensors cannot be read"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.pop("lab"), "KeyError"),
+        (lambda t: t.update(label=t["label"] + np.int16(50)), "labels or laboratories"),
+        (lambda t: t.update(lab=t["lab"][:-1].copy()), "labels and laboratories"),
+        (lambda t: t.update({"train.places": t["train.places"][:, :1].copy()}), "places of train"),
+        (lambda t: t.update({"train.directions": t["train.directions"][:-1].copy()}), "places of train"),
+        (lambda t: t.update({"train.rows": t["train.rows"][::-1].copy()}), "units with train"),
+        (lambda t: t.update({"train.spacing": np.zeros(1, np.float32)}), "distances of train"),
+        (lambda t: t.update({"train.drawing": t["train.drawing"][1:].copy()}), "plane of train"),
+        (lambda t: t.update(waveforms=np.zeros((2, 2), np.float32)), "arrays waveforms"),
+        (lambda t: t.update({"train.places": t["train.places"] * np.float32(np.nan)}), "not finite"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(copy: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:
+    change_map(copy, change)
+    with pytest.raises(InputError, match=said):
+        load_model(copy)
+
+
+def test_models_without_a_map_load(copy: Path) -> None:
+    (copy / "training_map.safetensors").unlink()
+    change_card(copy, training_map_sha256=None, training_map=None)
+    assert load_model(copy).training_map is None
+    assert results(copy)["training map"] == "not checked"
+    record_examples(copy)
+    assert "map_xy" not in read_bundle(copy).examples
+    assert not (copy / "training_map.safetensors").exists()
+
+
+def test_a_map_with_other_points_is_wrong(recorded: Path) -> None:
+    change_map(recorded, lambda t: t.update({"waveform+train.drawing": t["waveform+train.drawing"] * np.float32(-1)}))
+    assert results(recorded)["training map"] == "wrong"
+
+
+def test_the_map_travels_with_the_model(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NWB_CELLTYPE_CACHE", str(tmp_path / "cache"))
+    import_model(export_model(recorded, tmp_path / "small.zip").path)
+    here, there = load_model(recorded).training_map, load_model("small").training_map
+    assert here is not None
+    assert there is not None
+    np.testing.assert_array_equal(here.xy, there.xy)
