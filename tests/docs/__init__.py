@@ -1,0 +1,1 @@
+"""Tests of the documentation: the site builds, and what its pages show is what happens."""
