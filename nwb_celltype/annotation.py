@@ -149,6 +149,8 @@ def annotate_units(
         features = own(units, layers=_words(units, placed), progress=progress) if own else None
     features = compute(units, progress=progress) if features is None else features
     judgement = judge(units, scope_of(card), observed_seconds(features), features["acg_counts"].values)
+    if not loaded.tells_strangers:
+        judgement = _warn_of_strangers(judgement, str(card["name"]))
     if placed is not None:
         judgement = _judge_layers(judgement, placed)
     if judgement.waveform_problem:
@@ -177,7 +179,7 @@ def annotate_units(
         run_name=f"{card['name']}_{card['version']}",
         probability=weighed.probability.astype(np.float32),
         confidence=weighed.confidence.astype(np.float32),
-        ood_score=prediction.ood_score.astype(np.float32),
+        ood_score=prediction.ood_score.astype(np.float32) if loaded.tells_strangers else None,
         verdict=judgement.verdict,
         confidence_threshold=limit,
         input_sha256=units.sha256(),
@@ -294,6 +296,18 @@ def _layer_notes(probability: NDArray[np.float64], classes: Sequence[str], layer
         if told:
             notes[k] = f"In the {LAYERS[str(layer)]} ruled out ({layers.source}): {told}."
     return notes
+
+
+def _warn_of_strangers(judgement: Judgement, model: str) -> Judgement:
+    """Say that a model gives every unit one of its classes, whatever it is."""
+    verdict = judgement.verdict
+    sentence = (
+        f"{model} does not tell units that are unlike those it was trained on, so no unit has an ood_score: cells of "
+        "other kinds, noise and merged units get one of its classes, at times with high confidence."
+    )
+    status: Status = "typable with caution" if verdict.status == "typable" else verdict.status
+    finding = Finding("strangers", "flag", sentence)
+    return replace(judgement, verdict=Verdict(status, (*verdict.findings, finding)))
 
 
 def _judge_layers(judgement: Judgement, layers: Layers) -> Judgement:

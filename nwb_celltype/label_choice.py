@@ -19,6 +19,17 @@ LabelsAre = Literal["ground_truth", "expert"]
 _ALLOWED: dict[str, tuple[str, ...]] = {"ground_truth": ("ground_truth",), "expert": ("ground_truth", "expert")}
 
 
+def kinds_of_labels(labels_are: LabelsAre) -> tuple[str, ...]:
+    """Kinds of runs that may be learnt from.
+
+    Examples
+    --------
+    >>> kinds_of_labels("expert")
+    ('ground_truth', 'expert')
+    """
+    return _ALLOWED[labels_are]
+
+
 class PredictionsOnlyError(RefusedError):
     """A file holds no labels of the kind asked for, but a classifier's or an expert's."""
 

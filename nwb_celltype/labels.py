@@ -6,7 +6,7 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,9 @@ PARTS = ("waveform", "train")
 """What rows are hashed by."""
 
 _STEPS = 1000
+FeaturesOf = Callable[["Units"], "xr.Dataset"]
+"""Computes features of units."""
+
 _NEEDED = ("waveform", "waveform_rate_hz", "cell_type")
 _OPTIONAL = ("isi_counts", "acg_counts", "unit_id", "recording", "subject", "lab", "species")
 _MAX_BYTES = 4 * 1024**3
@@ -186,6 +189,7 @@ def read_labelled(
     labels_are: LabelsAre | None = None,
     lab: str = "",
     species: str = "",
+    features_of: FeaturesOf | None = None,
 ) -> LabelledUnits:
     """Read labelled units from an ``.npz`` of arrays, a ``.csv`` of statistics, or from an NWB file.
 
@@ -208,6 +212,9 @@ def read_labelled(
         refused even when it is named. See `nwb_celltype.label_choice.choose_labels`.
     lab, species : str
         Where the file does not say.
+    features_of : callable, optional
+        Computes the features of the units of an NWB file; `nwb_celltype.features.compute` by default. Models that need
+        more have one of their own.
 
     Returns
     -------
@@ -238,14 +245,14 @@ def read_labelled(
         if str(path).lower().endswith((".npz", *SUFFIXES)):
             message = f"{path} is not on this machine, and only NWB files are read from afar; fetch it first."
             raise UsageError(message)
-        return _read_nwb(path, labels, run, labels_are, lab, species)
+        return _read_nwb(path, labels, run, labels_are, lab, species, features_of)
     path = Path(path)
     if path.suffix.lower() in (".npz", *SUFFIXES):
         if labels is not None or run is not None:
             message = f"{path} carries its own labels; a table of labels or a run goes with an NWB file."
             raise UsageError(message)
         return _read_npz(path, lab, species) if path.suffix.lower() == ".npz" else _read_table(path, lab, species)
-    return _read_nwb(path, labels, run, labels_are, lab, species)
+    return _read_nwb(path, labels, run, labels_are, lab, species, features_of)
 
 
 def labelled_from_units(
@@ -255,6 +262,7 @@ def labelled_from_units(
     groups: Sequence[str] | None = None,
     lab: str = "",
     species: str = "",
+    features_of: FeaturesOf | None = None,
 ) -> LabelledUnits:
     """Put units of a recording and their labels together.
 
@@ -267,6 +275,8 @@ def labelled_from_units(
         The subject, or else the file, by default.
     lab, species : str
         Those of the session by default.
+    features_of : callable, optional
+        As for `read_labelled`.
 
     Returns
     -------
@@ -286,7 +296,7 @@ def labelled_from_units(
     session = units.session
     group = session.subject_id or session.identifier or session.path
     return LabelledUnits(
-        features=compute(units),
+        features=(features_of or compute)(units),
         waveforms=tuple(units.peak_waveforms()),
         sampling_rate_hz=np.asarray(units.waveform_rates_hz, dtype=np.float64),
         cell_type=clean_labels(cell_type),
@@ -442,7 +452,13 @@ def _text(value: Any) -> str:
 
 
 def _read_nwb(
-    path: str | Path, labels: str | Path | None, run: str | None, labels_are: LabelsAre | None, lab: str, species: str
+    path: str | Path,
+    labels: str | Path | None,
+    run: str | None,
+    labels_are: LabelsAre | None,
+    lab: str,
+    species: str,
+    features_of: FeaturesOf | None,
 ) -> LabelledUnits:
     from nwb_celltype.provenance import read_source
     from nwb_celltype.runs import runs_in
@@ -466,7 +482,7 @@ def _read_nwb(
                 message = f"{labels} labels unit {unknown[0]}, which {path} does not have; do they belong together?"
                 raise InputError(message)
             cell_type = [answers.get(i, "") for i in known]
-        labelled = labelled_from_units(units, cell_type, lab=lab, species=species)
+        labelled = labelled_from_units(units, cell_type, lab=lab, species=species, features_of=features_of)
     return replace(labelled, licence=licence, source=labelled.source if source is None else str(path))
 
 

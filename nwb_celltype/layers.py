@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.units import Units
-
-LayerSource = str | Path | Mapping[int, str]
 
 LAYERS = {"ML": "molecular layer", "PCL": "Purkinje cell layer", "GCL": "granule cell layer"}
 """Layers by their short names."""
@@ -39,6 +37,10 @@ _KNOWN = (
     (re.compile(r"not[ _-]*(in[ _-]*)?cortex|outside( cortex)?|white[ _-]*matter|wm"), OUTSIDE),
 )
 _ID_NAMES = ("unit_id", "cluster_id", "neuron_id", "unit", "id")
+_WHOSE = {
+    "file": ("file", "path", "file_name", "filename", "asset"),
+    "session": ("session", "session_id", "identifier", "recording"),
+}
 _LAYER_NAMES = ("layer", *COLUMNS)
 _NOTHING = frozenset({"", "unknown", "none", "nan", "na", "n/a", "null", "?", "unspecified"})
 
@@ -69,6 +71,56 @@ class Layers:
         }
 
 
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of a table of layers; `file` and `session` are empty where the table does not say whose unit it is."""
+
+    unit_id: int
+    layer: str
+    where: str
+    file: str = ""
+    session: str = ""
+
+    def is_of(self, files: Collection[str], sessions: Collection[str]) -> bool:
+        """Whether it is about a recording with one of these paths and names; what it does not say does not count."""
+        file, session = _plain_path(self.file), self.session.casefold()
+        paths = [_plain_path(path) for path in files if path]
+        is_file = not file or any(f"/{path}".endswith(f"/{file}") for path in paths)
+        return is_file and (not session or session in {name.casefold() for name in sessions if name})
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """A table of layers of the units of one or many recordings; small, and the same on every machine."""
+
+    name: str
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def is_of_many(self) -> bool:
+        """Whether every line says of which recording its unit is."""
+        return all(row.file or row.session for row in self.rows)
+
+    def of(self, files: Collection[str], sessions: Collection[str]) -> LayerTable:
+        """Return the lines about one recording.
+
+        Parameters
+        ----------
+        files : collection of str
+            Paths or addresses that it has; a table may give the last parts of one, and leave out ``.nwb``.
+        sessions : collection of str
+            Its session id, identifier and the like.
+
+        Returns
+        -------
+        LayerTable
+        """
+        return LayerTable(self.name, tuple(row for row in self.rows if row.is_of(files, sessions)))
+
+
+LayerSource = str | Path | LayerTable | Mapping[int, str]
+
+
 def layer_of(text: str) -> str | None:
     """Layer that a text means: a key of `LAYERS`, ``not_cortex``, ``""`` for nothing, `None` where it is no such word.
 
@@ -90,7 +142,8 @@ def find_layers(units: Units, layers: LayerSource | None = None) -> Layers | Non
     ----------
     units : Units
     layers : path or mapping of unit id to layer, optional
-        A CSV or TSV file with the columns ``unit_id`` and ``layer``; or the name of a column of the units table; or
+        A CSV or TSV file with the columns ``unit_id`` and ``layer``, and ``file`` or ``session`` if it is about several
+        recordings; or such a table that was read already; or the name of a column of the units table; or
         ``"ignore"``. By default the first of `COLUMNS` that says something in words of `layer_of`.
 
     Returns
@@ -113,13 +166,21 @@ def find_layers(units: Units, layers: LayerSource | None = None) -> Layers | Non
     """
     if layers is None:
         return _from_known_columns(units)
+    if isinstance(layers, LayerTable):
+        return _placed(units, layers.rows, layers.name) if layers.rows else None
     if isinstance(layers, Mapping):
-        return _placed(units, [(int(k), str(v), f"unit {k}") for k, v in layers.items()], "given")
+        return _placed(units, [LayerRow(int(k), str(v), f"unit {k}") for k, v in layers.items()], "given")
     if str(layers) == IGNORE:
         return None
     path = Path(layers).expanduser()
     if path.is_file():
-        return _placed(units, _read_table(path), path.name)
+        table = read_layer_table(path)
+        session = units.session
+        mine = table.of([session.path], [session.session_id, session.identifier])
+        if not mine.rows:
+            message = f"{path} has no line about {session.path or 'these units'}; check its columns file and session."
+            raise InputError(message)
+        return _placed(units, mine.rows, path.name)
     if str(layers) in units.column_names:
         return _from_column(units, str(layers), strict=True)
     message = (
@@ -185,11 +246,12 @@ def _from_column(units: Units, name: str, *, strict: bool) -> Layers | None:
     return Layers(np.array([layer or "" for layer in read], dtype=str), f"units column {name}")
 
 
-def _placed(units: Units, rows: Sequence[tuple[int, str, str]], source: str) -> Layers:
+def _placed(units: Units, rows: Sequence[LayerRow], source: str) -> Layers:
     at = {int(unit_id): row for row, unit_id in enumerate(units.unit_ids)}
     names = np.full(len(units), "", dtype=object)
     seen: set[int] = set()
-    for unit_id, text, where in rows:
+    for row in rows:
+        unit_id, text, where = row.unit_id, row.layer, row.where
         layer = layer_of(text)
         if layer is None:
             message = f"{source}, {where}: {text!r} is no layer of the cerebellar cortex; {_expected()}."
@@ -206,7 +268,25 @@ def _placed(units: Units, rows: Sequence[tuple[int, str, str]], source: str) -> 
     return Layers(names.astype(str), source)
 
 
-def _read_table(path: Path) -> list[tuple[int, str, str]]:
+def read_layer_table(path: str | Path) -> LayerTable:
+    """Read a table of layers.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV or TSV with the columns ``unit_id`` and ``layer``; ``file`` (a path, or its last parts) and ``session`` (the
+        session id, or the identifier of the file) say whose unit it is.
+
+    Returns
+    -------
+    LayerTable
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, lacks a column, or a unit id is none.
+    """
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -220,17 +300,23 @@ def _read_table(path: Path) -> list[tuple[int, str, str]]:
     if unit is None or layer is None:
         message = f"{path} needs the columns unit_id and layer; it has {', '.join(names) or 'none'}."
         raise InputError(message)
+    whose = {key: next((names[each] for each in words if each in names), None) for key, words in _WHOSE.items()}
     rows = []
     for row in reader:
         given = str(row[unit] or "").strip()
         if not given and not str(row[layer] or "").strip():
             continue
         try:
-            rows.append((int(given), str(row[layer] or ""), f"line {reader.line_num}"))
+            told = {key: str(row[name] or "").strip() if name else "" for key, name in whose.items()}
+            rows.append(LayerRow(int(given), str(row[layer] or ""), f"line {reader.line_num}", **told))
         except ValueError:
             message = f"{path}, line {reader.line_num}: {given!r} is no unit id."
             raise InputError(message) from None
-    return rows
+    return LayerTable(path.name, tuple(rows))
+
+
+def _plain_path(text: str) -> str:
+    return re.sub(r"\.nwb$", "", text.strip().replace("\\", "/").rstrip("/").removeprefix("./")).strip("/")
 
 
 def _expected() -> str:

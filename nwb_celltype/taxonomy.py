@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nwb_celltype.class_names import name_key
 from nwb_celltype.errors import UsageError
 
 UNCLASSIFIED = "unclassified"
@@ -509,7 +510,7 @@ def map_label(text: str, vocabulary: str = "c4") -> str | None:
     Parameters
     ----------
     text : str
-        As it stands in the file; case, spaces and hyphens do not matter.
+        As it stands in the file; case, spaces, hyphens and underscores do not matter.
     vocabulary : {'c4', 'cellexplorer', 'cerebellum_text', 'dandi_text'}
 
     Returns
@@ -543,8 +544,20 @@ def map_label(text: str, vocabulary: str = "c4") -> str | None:
     if key in _AMBIGUOUS:
         message = f"Label {text!r} {_AMBIGUOUS[key]}; it cannot be mapped."
         raise UsageError(message)
+    loose = _loosely(vocabulary, text)
+    if loose:
+        return loose
     message = f"Vocabulary {vocabulary!r} has no label {text!r}; it knows {', '.join(known)}."
     raise UsageError(message)
+
+
+def _loosely(vocabulary: str, text: str) -> str:
+    """Class whose label, or a name of the vocabulary, differs in separators alone; empty where it is not just one."""
+    taxonomy, known = _VOCABULARIES[vocabulary]
+    wanted = name_key(text)
+    found = {label for name, label in known.items() if name_key(name) == wanted}
+    found |= {label for label in taxonomy.labels if name_key(label) == wanted}
+    return found.pop() if len(found) == 1 else ""
 
 
 def means_no_label(text: str) -> bool:

@@ -20,6 +20,7 @@ from nwb_celltype.batch.unit_table import NAME as UNITS_FILE
 from nwb_celltype.batch.unit_table import write_unit_table
 from nwb_celltype.batch.workers import WAIT_S, WorkerChoice, Workers, require_installed
 from nwb_celltype.errors import InputError, NothingToDoError, RefusedError, UsageError
+from nwb_celltype.layers import LayerTable
 from nwb_celltype.nwb_io.safe_write import create_safely, tidy
 from nwb_celltype.priors import PriorSource
 
@@ -37,6 +38,7 @@ def annotate_many(
     where: Mapping[str, str] | Sequence[str] | None = None,
     threshold: float | None = None,
     prior: PriorSource = "uniform",
+    layers: str | Path | None = None,
     units_table: str | None = None,
     instance: str | None = None,
     scheduler: str | None = None,
@@ -82,6 +84,9 @@ def annotate_many(
         Least calibrated top probability of an answer.
     prior : {'uniform', 'training', 'auto'}, path, or mapping of class to weight
         How common the classes are held to be; see `nwb_celltype.priors`.
+    layers : str or Path, optional
+        Layers of units: a table with ``unit_id``, ``layer``, and ``file`` or ``session``; a column of the units tables;
+        or ``ignore``. Files that a table says nothing about are annotated as if there were none.
     units_table : str, optional
         HDF5 path of the units table, where files have several.
     instance : str, optional
@@ -138,7 +143,9 @@ def annotate_many(
     choice = WorkerChoice(scheduler, workers, cluster, dict(cluster_options or {}), wait_s)
     if not dry_run:
         require_installed("pyarrow")
-    request = make_request(model, region=region, where=where, threshold=threshold, units_table=units_table, prior=prior)
+    request = make_request(
+        model, region=region, where=where, threshold=threshold, units_table=units_table, prior=prior, layers=layers
+    )
     folder = _output_folder(source, out)
     found = find_items(source, glob=glob, instance=instance, out=folder)
     kept = _cache_folder(cache)
@@ -247,8 +254,23 @@ class _Batch:
             model=self.request.model_name,
             assets=tuple(rows[item.source] for item in self.found.items),
             region=self.request.rule.text,
-            notes=self.found.notes,
+            notes=(*self.found.notes, *self._foreign_layers()),
         )
+
+    def _foreign_layers(self) -> list[str]:
+        """Say which lines of a table of layers name files that are none of these."""
+        layers = self.request.layers
+        if not isinstance(layers, LayerTable):
+            return []
+        places = [place for item in self.found.items for place in (item.path, item.source, item.address)]
+        foreign = sorted(
+            {row.file for row in layers.rows if row.file and not replace(row, session="").is_of(places, ())}
+        )
+        if not foreign:
+            return []
+        return [
+            f"{layers.name} names {counted(len(foreign), 'file')} that {self.found.text} does not hold: {foreign[0]}"
+        ]
 
     def run(self, plan: Plan, crew: Workers) -> BatchResult:
         """Annotate what is to do; whatever ends one asset, the others go on."""

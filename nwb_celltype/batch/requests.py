@@ -14,8 +14,9 @@ from typing import Any
 from nwb_celltype.annotation import scope_of
 from nwb_celltype.batch.selection import RegionRule
 from nwb_celltype.bundles import read_bundle
-from nwb_celltype.errors import UsageError
+from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.features import FEATURE_SPEC_VERSION
+from nwb_celltype.layers import LAYERS, LayerTable, layer_of, read_layer_table
 from nwb_celltype.priors import PRIOR_WORDS, PriorSource, read_prior
 from nwb_celltype.quality import species_of
 
@@ -117,6 +118,8 @@ class Request:
         HDF5 path of the units table, where files have several.
     prior : str, or sorted pairs of class and weight
         How common the classes are held to be; a file was read already, for workers may not see it.
+    layers : str, LayerTable or None
+        Layers of units: a column of the units tables, ``ignore``, a table of many recordings, or what a file says.
     """
 
     model: str
@@ -128,6 +131,7 @@ class Request:
     threshold: float | None = None
     units_table: str | None = None
     prior: str | tuple[tuple[str, float], ...] = "uniform"
+    layers: str | LayerTable | None = None
 
     def key_for(self, digest: str) -> str:
         """Key of the result for a source: it changes when the source, the model or an option does.
@@ -165,7 +169,9 @@ class Request:
         return _digest_of(self._content(digest) | asked) if digest else ""
 
     def _content(self, digest: str) -> dict[str, Any]:
-        return {
+        # A request without layers has the key that it had before there were any.
+        layers = {} if self.layers is None else {"layers": self._layers_text}
+        return layers | {
             "format": _FORMAT,
             "source": digest,
             "weights_sha256": self.weights_sha256,
@@ -175,6 +181,14 @@ class Request:
             "prior": self.prior,
             "feature_spec_version": FEATURE_SPEC_VERSION,
         }
+
+    @property
+    def _layers_text(self) -> str:
+        """Column, word, or digest of a table."""
+        if not isinstance(self.layers, LayerTable):
+            return self.layers or ""
+        rows = [[row.file, row.session, row.unit_id, row.layer] for row in self.layers.rows]
+        return hashlib.sha256(json.dumps([self.layers.name, rows]).encode()).hexdigest()
 
     def unmet(self, known: Mapping[str, str], *, whole: bool) -> str:
         """Say which condition an asset does not meet; empty where it meets all.
@@ -214,6 +228,7 @@ def make_request(
     threshold: float | None,
     units_table: str | None,
     prior: PriorSource = "uniform",
+    layers: str | Path | None = None,
 ) -> Request:
     """Check what is asked, once for all assets.
 
@@ -222,7 +237,7 @@ def make_request(
     UsageError
         If there is no such model, or an option is wrong.
     InputError
-        If the model's files are damaged.
+        If the model's files are damaged, or a table of layers does not say whose units it is about.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         message = f"The threshold is a probability between 0 and 1, not {threshold}."
@@ -240,7 +255,32 @@ def make_request(
         threshold=None if threshold is None else float(threshold),
         units_table=units_table,
         prior=_plain_prior(prior),
+        layers=_plain_layers(layers),
     )
+
+
+def _plain_layers(layers: str | Path | None) -> str | LayerTable | None:
+    """Read a table; another text is a column of the units tables, or ``ignore``."""
+    if layers is None:
+        return None
+    path = Path(layers).expanduser()
+    if not path.is_file():
+        if path.suffix.lower() in (".csv", ".tsv", ".txt") or "/" in str(layers):
+            message = f"There is no table of layers {layers}; check the path, or name a column of the units tables."
+            raise UsageError(message)
+        return str(layers)
+    table = read_layer_table(path)
+    if not table.is_of_many:
+        message = (
+            f"{path} does not say of each unit in which recording it is, and unit ids come again from one to the "
+            "next; add a column `file` (path, or its last parts) or `session` (session id), or annotate one file."
+        )
+        raise InputError(message)
+    for row in table.rows:
+        if layer_of(row.layer) is None:
+            message = f"{path}, {row.where}: {row.layer!r} is no layer; write {', '.join(LAYERS)} or not_cortex."
+            raise InputError(message)
+    return table
 
 
 def _plain_prior(prior: PriorSource) -> str | tuple[tuple[str, float], ...]:

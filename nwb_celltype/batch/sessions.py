@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -24,6 +24,7 @@ from nwb_celltype.batch.selection import RegionRule, Selection, choose_units
 from nwb_celltype.batch.sources import Item
 from nwb_celltype.batch.stored_bytes import stored_bytes
 from nwb_celltype.errors import InputError
+from nwb_celltype.layers import LayerTable
 from nwb_celltype.provenance import SourceAsset, is_detached, read_source
 from nwb_celltype.units.hdf5 import OpenFile
 
@@ -345,11 +346,33 @@ def _annotate(opened: _Opened, task: AnnotateTask) -> Labels:
     session = read_session_copy(opened.file, item.address)
     model = _model(request.model, request.weights_sha256)
     prior = request.prior if isinstance(request.prior, str) else dict(request.prior)
-    annotation = with_context(annotate_units(chosen, model, threshold=request.threshold, prior=prior), chosen)
+    layers = _layers_of(task, units, chosen.unit_ids.tolist())
+    annotation = annotate_units(chosen, model, threshold=request.threshold, prior=prior, layers=layers)
+    annotation = with_context(annotation, chosen)
     regions = tuple(str(region) for region in chosen.region)
     _require_unchanged(opened, task)
     source = _source_of(task, units, session)
     return _written(task, annotation, session, source, selection, regions, opened)
+
+
+def _layers_of(task: AnnotateTask, units: Units, chosen: Collection[int]) -> str | LayerTable | None:
+    """Layers for one recording: of a table what is about its units; where that says nothing, what the file says."""
+    layers, item, session = task.request.layers, task.item, units.session
+    if not isinstance(layers, LayerTable):
+        return layers
+    mine = layers.of(
+        [item.path, item.source, item.address, session.path],
+        [session.session_id, session.identifier, task.look.session],
+    )
+    known = set(units.unit_ids.tolist())
+    unknown = [row for row in mine.rows if row.unit_id not in known]
+    if unknown:
+        message = (
+            f"{mine.name}, {unknown[0].where}: {item.address} has no unit {unknown[0].unit_id}; correct the table."
+        )
+        raise InputError(message)
+    rows = tuple(row for row in mine.rows if row.unit_id in set(chosen))
+    return LayerTable(mine.name, rows) if rows else None
 
 
 def _require_unchanged(opened: _Opened, task: AnnotateTask) -> None:

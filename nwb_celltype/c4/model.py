@@ -25,6 +25,7 @@ KIND = "c4"
 RATIO = 2.0
 """Least ratio of the two largest probabilities of an answer, in the recipe."""
 
+_NEEDED = ("c4_acg", "c4_waveform", "c4_layer")
 Float = NDArray[np.float64]
 
 
@@ -63,6 +64,11 @@ class C4Model(Model):
     def has_layer(self) -> bool:
         """Whether the layer is one of the inputs."""
         return bool(self.card["architecture"].get("has_layer", False))
+
+    @property
+    def needed_features(self) -> tuple[str, ...]:
+        """Features that only spike times give, beside the usual ones."""
+        return _NEEDED
 
     def compute_features(
         self, units: Units, *, layers: Sequence[str] | None = None, progress: Progress | None = None
@@ -168,7 +174,7 @@ class C4Model(Model):
         """(n, k) mean probabilities, (n,) spread over the networks, and (n, k) votes; NaN where inputs are missing."""
         from nwb_celltype.c4.ensemble import predict
 
-        missing = [name for name in ("c4_acg", "c4_waveform", "c4_layer") if name not in features]
+        missing = [name for name in _NEEDED if name not in features]
         if missing:
             message = (
                 f"Model {self.card['name']} needs {', '.join(missing)} beside the usual features: compute them with "

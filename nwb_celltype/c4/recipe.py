@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,17 @@ from numpy.typing import NDArray
 from nwb_celltype.bundles import check_output, read_bundle, save_bundle
 from nwb_celltype.c4.model import KIND, RATIO, C4Model
 from nwb_celltype.c4.sources import C4Units, read_recordings
+from nwb_celltype.c4.workplace import Workplace
 from nwb_celltype.classifier import Model
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
 from nwb_celltype.features import FEATURE_SPEC_VERSION
 from nwb_celltype.features.dataset import Progress
+from nwb_celltype.label_choice import LabelsAre
 from nwb_celltype.licences import inherited_licence
+from nwb_celltype.training.checkpoints import workplace_of
+
+if TYPE_CHECKING:
+    from nwb_celltype.c4.pretraining import Pretrained
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "base": ("GoC", "MLI", "MFB", "PkC_ss", "PkC_cs"),
@@ -81,7 +87,9 @@ def train_c4(
     n_variants: int = 4,
     labels: str | Path | None = None,
     run: str | None = None,
+    labels_are: LabelsAre | None = "ground_truth",
     licence: str = "unspecified",
+    resume: bool = True,
     progress: Progress | None = None,
 ) -> Model:
     """Train an ensemble by the C4 recipe: encoders without labels, then one network for each fold of each run.
@@ -112,8 +120,13 @@ def train_c4(
         Maps of each unit that the encoder of autocorrelograms is pretrained on, the one as recorded among them.
     labels, run : optional
         Where the labels of NWB files are, as for `nwb_celltype.labels.read_labelled`.
+    labels_are : {'ground_truth', 'expert'}, optional
+        Learn from ground truth alone, or from an expert's labels where there is none, in files of both kinds; what a
+        classifier predicted is never learnt from.
     licence : str
         SPDX identifier, for the card.
+    resume : bool
+        Go on with what a stopped training of the same data and settings has finished.
     progress : callable, optional
         Called with a task, the steps done and the number of steps.
 
@@ -127,6 +140,8 @@ def train_c4(
         If no unit is labelled and complete.
     InputError
         If a file cannot be read, or fewer than two classes have two units.
+    RefusedError
+        If a file holds no labels of the kind asked for, but others.
     UsageError
         If a setting makes no sense, or the folder holds something else.
 
@@ -138,11 +153,16 @@ def train_c4(
     _check(settings)
     check_output(out)
     units, sources = read_recordings(
-        data, subtypes=variant == "mli_clustering", labels=labels, run=run, progress=progress
+        data,
+        subtypes=variant == "mli_clustering",
+        labels=labels,
+        run=run,
+        labels_are=labels_are,
+        progress=progress,
     )
     licence = inherited_licence(licence, (source["licence"] for source in sources))
     pool = _pool(units, settings)
-    ensemble = _train_networks(pool, settings, Path(out), progress)
+    ensemble = _train_networks(pool, settings, Path(out), progress, resume=resume)
     counts = {c: int((pool.labels == k).sum()) for k, c in enumerate(pool.classes)}
     card = c4_card(
         name=name or Path(out).absolute().name,
@@ -290,10 +310,11 @@ def _pool(units: C4Units, settings: C4Settings) -> _Pool:
     )
 
 
-def _train_networks(pool: _Pool, settings: C4Settings, out: Path, progress: Progress | None) -> _Ensemble:
+def _train_networks(
+    pool: _Pool, settings: C4Settings, out: Path, progress: Progress | None, *, resume: bool
+) -> _Ensemble:
     from nwb_celltype.c4.ensemble import shapes, stack
     from nwb_celltype.c4.fitting import fit_network, folds_of, run_seeds
-    from nwb_celltype.c4.pretraining import pretrain, untrained
 
     plan = [
         (seed, train, left_out)
@@ -302,22 +323,12 @@ def _train_networks(pool: _Pool, settings: C4Settings, out: Path, progress: Prog
     ]
     n, k = len(pool.labels), len(pool.classes)
     wanted = shapes(len(plan), k, has_layer=pool.has_layer)
-    workplace = out.absolute().with_name(f".{out.absolute().name}.training")
-    work = _Work.opened(workplace, {**wanted, "left_out": (len(plan), n, k)}, _digest(pool, settings))
-    losses: dict[str, float] = {}
-    encoders = None
+    workplace = workplace_of(out)
+    tensors_wanted = {**wanted, "left_out": (len(plan), n, k)}
+    work = Workplace.opened(workplace, tensors_wanted, _digest(pool, settings), resume=resume)
+    encoders = work.encoders(lambda: _encoders(pool.unlabelled, settings, progress))
     for i, (seed, train, left_out) in enumerate(plan):
         if i not in work.done:
-            if encoders is None:
-                seen = pool.unlabelled
-                if settings.pretraining_epochs:
-                    encoders = pretrain(
-                        seen.acg, seen.waveform, seen.trains, n_variants=settings.n_variants,
-                        epochs=settings.pretraining_epochs, seed=settings.seed, progress=progress,
-                    )  # fmt: skip
-                else:
-                    encoders = untrained(settings.seed)
-                losses = {name: round(loss, 6) for name, loss in encoders.losses.items()}
             fitted = fit_network(
                 pool.x, pool.labels, train, left_out, n_classes=k, has_layer=pool.has_layer,
                 encoders=encoders, epochs=settings.epochs, seed=seed + i,
@@ -335,44 +346,20 @@ def _train_networks(pool: _Pool, settings: C4Settings, out: Path, progress: Prog
         total[told] += row[told]
         n_seen[told] += 1
     tensors = {name: value for name, value in work.tensors.items() if name != "left_out"}
+    losses = {name: round(loss, 6) for name, loss in encoders.losses.items()}
     facts = {"pretrained_on": pool.shown, "pretraining_mse": losses}
     return _Ensemble(tensors, total / np.maximum(n_seen, 1), workplace, facts)
 
 
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """Networks that are trained, in a file beside the model, and which they are."""
+def _encoders(seen: C4Units, settings: C4Settings, progress: Progress | None) -> Pretrained:
+    from nwb_celltype.c4.pretraining import pretrain, untrained
 
-    tensors: dict[str, NDArray[Any]]
-    journal: Path
-    done: set[int]
-
-    @classmethod
-    def opened(cls, folder: Path, wanted: Mapping[str, tuple[int, ...]], digest: str) -> _Work:
-        """Go on with what a stopped training of the same data and settings left behind, or begin."""
-        from nwb_celltype.tensor_files import create_tensors, map_tensors
-
-        journal, weights = folder / "done.jsonl", folder / "weights.safetensors"
-        if journal.is_file() and weights.is_file():
-            lines = journal.read_text(encoding="utf-8").splitlines()
-            whole = [line for line in lines if line.endswith("}")]
-            if whole and json.loads(whole[0]).get("digest") == digest:
-                done = {int(json.loads(line)["network"]) for line in whole[1:]}
-                return cls(map_tensors(weights, is_writable=True), journal, done)
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        tensors: dict[str, NDArray[Any]] = dict(create_tensors(weights, wanted))
-        journal.write_text(json.dumps({"digest": digest}) + "\n", encoding="utf-8")
-        return cls(tensors, journal, set())
-
-    def finish(self, i: int) -> None:
-        """Put down that a network is complete, after its weights."""
-        for value in self.tensors.values():
-            if isinstance(value, np.memmap):
-                value.flush()
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"network": i}) + "\n")
+    if not settings.pretraining_epochs:
+        return untrained(settings.seed)
+    return pretrain(
+        seen.acg, seen.waveform, seen.trains, n_variants=settings.n_variants,
+        epochs=settings.pretraining_epochs, seed=settings.seed, progress=progress,
+    )  # fmt: skip
 
 
 def _digest(pool: _Pool, settings: C4Settings) -> str:

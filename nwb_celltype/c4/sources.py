@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from nwb_celltype.c4.spike_quality import good_spikes
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
 from nwb_celltype.features import acg_3d
 from nwb_celltype.features.dataset import Progress, why_no_train
+from nwb_celltype.label_choice import LabelsAre, PredictionsOnlyError, kinds_of_labels
 
 if TYPE_CHECKING:
     from nwb_celltype.converters.c4 import Neuron
@@ -35,6 +37,7 @@ MIN_SPIKES = 100
 _H5 = (".h5", ".hdf5")
 _LAYER_COLUMNS = ("layer", "human_layer", "phyllum_layer")
 _SUBTYPES = ("A", "B")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +164,7 @@ def read_recordings(
     subtypes: bool = False,
     labels: str | Path | None = None,
     run: str | None = None,
+    labels_are: LabelsAre | None = None,
     progress: Progress | None = None,
 ) -> tuple[C4Units, list[dict[str, Any]]]:
     """Read labelled and unlabelled units from NWB files and from files of the C4 database.
@@ -173,6 +177,8 @@ def read_recordings(
         Whether ``MLI`` becomes ``MLI_A`` or ``MLI_B`` where the data say which.
     labels, run : optional
         Where the labels of NWB files are, as for `nwb_celltype.labels.read_labelled`.
+    labels_are : {'ground_truth', 'expert'}, optional
+        What labels may be. Of a folder, files without such labels are left out, with a warning in the log.
     progress : callable, optional
 
     Returns
@@ -187,6 +193,8 @@ def read_recordings(
         If there is no unit.
     InputError
         If a file cannot be read.
+    RefusedError
+        If a file, or all those of a folder, hold no labels of the kind asked for, but others.
     """
     from nwb_celltype.converters.c4 import LICENCE
     from nwb_celltype.runs import run_files
@@ -195,12 +203,22 @@ def read_recordings(
     sources = []
     for one in [data] if isinstance(data, str | Path) else list(data):
         if Path(one).suffix.lower() in _H5:
-            parts.append(_read_h5(Path(one), subtypes=subtypes, progress=progress))
+            parts.append(_read_h5(Path(one), labels_are, subtypes=subtypes, progress=progress))
             sources.append({**_source(one, parts[-1]), "licence": LICENCE})
             continue
-        for file in run_files(one):
-            parts.append(_read_nwb(file, labels, run, subtypes=subtypes, progress=progress))
+        files = run_files(one)
+        refused: list[PredictionsOnlyError] = []
+        for file in files:
+            try:
+                parts.append(_read_nwb(file, labels, run, labels_are, subtypes=subtypes, progress=progress))
+            except PredictionsOnlyError as error:
+                refused.append(error)
+                continue
             sources.append({**_source(file, parts[-1]), "licence": _licence_of(file)})
+        if refused and len(refused) == len(files):
+            raise refused[0]
+        if refused:
+            _log.warning("%d files left out, the first: %s", len(refused), refused[0])
     if not parts or not sum(map(len, parts)):
         message = "There is no unit in the data; give annotated NWB files or HDF5 files of the C4 database."
         raise NothingToDoError(message)
@@ -217,7 +235,13 @@ def _licence_of(path: str | Path) -> str:
 
 
 def _read_nwb(
-    path: str | Path, labels: str | Path | None, run: str | None, *, subtypes: bool, progress: Progress | None
+    path: str | Path,
+    labels: str | Path | None,
+    run: str | None,
+    labels_are: LabelsAre | None,
+    *,
+    subtypes: bool,
+    progress: Progress | None,
 ) -> C4Units:
     from nwb_celltype.labels import PARTS, read_labelled
     from nwb_celltype.provenance import is_detached
@@ -230,7 +254,7 @@ def _read_nwb(
                 "(`nwb-celltype fetch --join`, or `nwb_celltype.join`), and train on that."
             )
             raise InputError(message)
-    labelled = read_labelled(path, labels=labels, run=run)
+    labelled = read_labelled(path, labels=labels, run=run, labels_are=labels_are)
     with read_units(path) as units:
         described = describe_units(units, progress=progress)
         kinds = labelled.cell_type.astype(object)
@@ -246,14 +270,18 @@ def _read_nwb(
     )
 
 
-def _read_h5(path: Path, *, subtypes: bool, progress: Progress | None) -> C4Units:
+def _read_h5(path: Path, labels_are: LabelsAre | None, *, subtypes: bool, progress: Progress | None) -> C4Units:
     from nwb_celltype.converters.c4 import read_database
 
     database = read_database(path)
     rows, said, names, groups, kinds = [], [], [], [], []
+    n_refused = 0
     for done, recording in enumerate(database.recordings):
         neurons, _ = database.read(recording)
-        for neuron, kind in zip(neurons, _h5_labels(neurons), strict=True):
+        allowed = None if labels_are is None else kinds_of_labels(labels_are)
+        told, n_other = _h5_labels(neurons, allowed)
+        n_refused += n_other
+        for neuron, kind in zip(neurons, told, strict=True):
             layer, is_cortex = _h5_layer(neuron)
             if not is_cortex:
                 continue
@@ -264,6 +292,12 @@ def _read_h5(path: Path, *, subtypes: bool, progress: Progress | None) -> C4Unit
             kinds.append(_subtype(kind, _h5_subtype(neuron)) if subtypes else kind)
         if progress is not None:
             progress(f"reading {path.name}", done + 1, len(database.recordings))
+    if n_refused and not any(kinds):
+        message = (
+            f"{path} holds no ground truth; it holds an expert's labels of {n_refused} neurons. They are taken when "
+            "they are asked for: --labels-are expert."
+        )
+        raise PredictionsOnlyError(message)
     return _assemble(rows, said, names, groups, kinds)
 
 
@@ -352,16 +386,20 @@ def _layers(units: Units) -> list[str]:
     return found
 
 
-def _h5_labels(neurons: Sequence[Neuron]) -> list[str]:
-    """Label of each neuron: ground truth before an expert's."""
+def _h5_labels(neurons: Sequence[Neuron], allowed: Sequence[str] | None) -> tuple[list[str], int]:
+    """Label of each neuron, ground truth before an expert's, and how many have none but of other kinds."""
     from nwb_celltype.converters.c4.labels import prior_labels
 
     found = [""] * len(neurons)
+    others: set[int] = set()
     runs, _ = prior_labels(neurons, "")
     for run in sorted(runs, key=lambda one: one.source_type != "ground_truth"):
         for row, label in zip(run.unit_rows.tolist(), run.labels, strict=True):
-            found[row] = found[row] or label
-    return found
+            if allowed is None or run.source_type in allowed:
+                found[row] = found[row] or label
+            elif label:
+                others.add(row)
+    return found, sum(not found[row] for row in others)
 
 
 def _h5_layer(neuron: Neuron) -> tuple[str, bool]:

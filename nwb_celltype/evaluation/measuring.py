@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from nwb_celltype.calibration import (
     negative_log_likelihood,
     risk_coverage,
 )
-from nwb_celltype.classifier import Model, load_model
-from nwb_celltype.errors import NothingToDoError, UsageError
+from nwb_celltype.class_names import match_names
+from nwb_celltype.classifier import Model, Prediction, load_model
+from nwb_celltype.errors import InputError, NothingToDoError, UsageError
 from nwb_celltype.evaluation.scores import (
     ClassScores,
     Scores,
@@ -31,8 +32,14 @@ from nwb_celltype.evaluation.scores import (
     unit_interval,
 )
 from nwb_celltype.label_choice import LabelsAre
-from nwb_celltype.labels import LabelledUnits
+from nwb_celltype.labels import FeaturesOf, LabelledUnits
+from nwb_celltype.training.labelled_rows import respelt
 from nwb_celltype.training.pool import read_sources
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from nwb_celltype.units import Units
 
 _N_BINS = 10
 _SHARES = (0.5, 0.7, 0.8, 0.9, 1.0)
@@ -283,6 +290,8 @@ def evaluate(
         If a file cannot be read.
     RefusedError
         If the only labels of an NWB file are a classifier's predictions.
+    InputError
+        If the model needs spike times and some data are counts or statistics.
     UsageError
         If there is no such model or the threshold is no probability.
 
@@ -297,10 +306,13 @@ def evaluate(
     if not 0 <= limit <= 1:
         message = f"The threshold is a probability between 0 and 1, not {threshold}."
         raise UsageError(message)
-    sources, repeated, n_repeated = _once(read_sources(data, labels=labels, run=run, labels_are=labels_are))
+    sources, repeated, n_repeated = _once(
+        read_sources(data, labels=labels, run=run, labels_are=labels_are, features_of=features_for(loaded))
+    )
     left_out = {"unlabeled": 0, "unknown_class": 0, "training_rows": 0}
     kept = []
-    for one in sources:
+    for stated in sources:
+        one = respelt(stated, match_names(loaded.classes, np.unique(stated.cell_type).tolist()))
         known = np.isin(one.cell_type, loaded.classes)
         trained = known & training_overlap(loaded, one)
         left_out["unlabeled"] += int((~one.is_labelled).sum())
@@ -319,6 +331,22 @@ def evaluate(
     return _measure(
         loaded, answers, limit, left_out, _by_modality(loaded, kept, limit, answers, used), repeated, n_repeated
     )
+
+
+def features_for(*models: Model) -> FeaturesOf | None:
+    """Make a function that computes all that some models need of the units of a recording; `None` for the usual."""
+    needy: list[Any] = [model for model in models if model.needed_features]
+    if not needy:
+        return None
+
+    def compute_all(units: Units) -> xr.Dataset:
+        found: xr.Dataset = needy[0].compute_features(units)
+        for model in needy[1:]:
+            if any(name not in found for name in model.needed_features):
+                found = found.merge(model.compute_features(units), compat="override")
+        return found
+
+    return compute_all
 
 
 def training_overlap(model: Model, labelled: LabelledUnits) -> NDArray[np.bool_]:
@@ -354,10 +382,11 @@ def _ask(
     model: Model, kept: Sequence[LabelledUnits], threshold: float, modalities: Sequence[str] | None = None
 ) -> tuple[Answers, NDArray[np.bool_]]:
     """Answers about units of some sources, and (n, m) which modalities they rest on."""
-    predictions = [model.predict(one.features, modalities=modalities) for one in kept]
+    predictions = [_predict(model, one, modalities) for one in kept]
     probability = np.concatenate([p.probability for p in predictions])
     ood_score = np.concatenate([p.ood_score for p in predictions])
-    chosen = decide(probability, ood_score, threshold=threshold, ood_threshold=model.ood_threshold)
+    strange = ood_score if model.tells_strangers else np.zeros(len(ood_score))
+    chosen = decide(probability, strange, threshold=threshold, ood_threshold=model.ood_threshold)
     answers = Answers(
         keys=tuple(
             (one.source, int(unit), str(digest))
@@ -375,6 +404,17 @@ def _ask(
     return answers, np.concatenate([p.used for p in predictions])
 
 
+def _predict(model: Model, one: LabelledUnits, modalities: Sequence[str] | None) -> Prediction:
+    lacking = [name for name in model.needed_features if name not in one.features]
+    if lacking:
+        message = (
+            f"{one.source or 'The units in memory'}: {model.card['name']} needs spike times, for autocorrelograms at "
+            "several firing rates, and these units have counts or statistics alone. Give it the recording as NWB."
+        )
+        raise InputError(message)
+    return model.predict(one.features, modalities=modalities)
+
+
 def _by_modality(
     model: Model, kept: Sequence[LabelledUnits], threshold: float, answers: Answers, used: NDArray[np.bool_]
 ) -> dict[str, Figures]:
@@ -383,7 +423,8 @@ def _by_modality(
     for i, name in enumerate(names):
         if used[:, i].any() and len(names) > 1:
             alone, _ = _ask(model, kept, threshold, [name])
-            found[name] = _figures(alone, used[:, i])
+            if (alone.answer != "").any():  # some models answer from all modalities together, or not at all
+                found[name] = _figures(alone, used[:, i])
     whole = np.asarray(used.all(axis=1))
     if whole.any():
         found["+".join(names)] = _figures(answers, whole)

@@ -25,7 +25,9 @@ what you changed, and share the result under the same licence.
 
 They were trained on a table of units of the C4 database (cerebellar cell-type
 classification collaboration; laboratories of M. Hausser, C. Hull and S. Lisberger),
-changed by fitting kernel machines and decision trees; no unit is contained in them.
+changed by fitting kernel machines and decision trees. No row of the table is contained
+in this folder; of each unit there are its place on a map (a few numbers made from all
+its statistics), its label and its laboratory.
 
 {CELL_2025}
 Data deposit: {DEPOSIT}

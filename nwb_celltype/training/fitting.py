@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,12 @@ from nwb_celltype.classifier.inputs import (
 )
 from nwb_celltype.features import FEATURE_SPEC_VERSION
 from nwb_celltype.features.dataset import Progress
+from nwb_celltype.training.checkpoints import Checkpoints
+from nwb_celltype.training.descent import TRIAL_MEMBERS, Descent, epochs_worth, rows_aside
 from nwb_celltype.training.pool import Pool
 from nwb_celltype.training.strangers import grow_stranger_forests
+
+_SEED_OF_TRIALS = 50_021
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class Settings:
         Weight of the forests' mean beside the networks'.
     strangers : int
         Made-up strangers of each kind that the model learns to tell from its units; with 0 distance alone tells.
+    patience : int
+        Early stopping: a few networks are taught four fifths of the units first, until the others were told best so
+        many steps ago; all units are then taught as long as was best. 0 takes all `epochs`.
     """
 
     members: int = 10
@@ -85,6 +92,7 @@ class Settings:
     min_leaf: int = 2
     forest_share: float = 1 / 3
     strangers: int = 500
+    patience: int = 0
 
 
 def fit(
@@ -95,6 +103,8 @@ def fit(
     progress: Progress | None = None,
     task: str = "training",
     device: str | None = None,
+    kept: Checkpoints | None = None,
+    part: str = "model",
 ) -> Ensemble:
     """Train an ensemble, and learn where the units lie; the same input, seed and machine give the same weights.
 
@@ -109,6 +119,10 @@ def fit(
     device : str, optional
         Where torch trains the networks, ``cpu`` or ``cuda``; by default on a GPU if there is one. Random numbers are
         drawn on the CPU in any case.
+    kept : Checkpoints, optional
+        What is finished is kept there, and taken from there.
+    part : str
+        Its name there.
 
     Returns
     -------
@@ -119,8 +133,15 @@ def fit(
 
     from nwb_celltype.classifier import network
 
+    kept = kept or Checkpoints(None)
     modalities = {name: tuple(names) for name, names in settings.modalities.items()}
     recorded = pool.recorded
+    columns = {name: sum(recorded[block].shape[-1] for block in names) for name, names in modalities.items()}
+    found = kept.get(part)
+    if found is not None:
+        if progress is not None:
+            progress(task, settings.epochs, settings.epochs)
+        return Ensemble(_draft_card(pool.classes, modalities, columns, settings, found[1]["epochs"]), found[0])
     learnt: dict[str, NDArray[Any]] = {}
     inputs, masks = {}, {}
     for name, names in modalities.items():
@@ -132,25 +153,63 @@ def fit(
         clipped = np.clip(z, -settings.clip, settings.clip)
         inputs[name] = torch.from_numpy((clipped * column_weights(recorded, names)).astype(np.float32))
         masks[name] = torch.from_numpy(has)
-        if settings.trees:
-            learnt |= _forest(recorded, name, names, has, pool, settings, seed)
-    subsets = modality_subsets(modalities)
-    if settings.strangers:
-        learnt |= grow_stranger_forests(pool, modalities, subsets, settings.strangers, seed)
-    generator = torch.Generator().manual_seed(seed)
-    columns = {name: x.shape[-1] for name, x in inputs.items()}
+    learnt |= _grown(pool, settings, seed, kept, f"{part}.forests")
     truth = torch.from_numpy(pool.labels.astype(np.int64))
     with _own_torch():
-        parameters = network.initial(
-            columns, len(pool.classes), members=settings.members, width=settings.width, generator=generator
-        )
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        parameters = {name: value.to(place) for name, value in parameters.items()}
-        inputs = {name: value.to(place) for name, value in inputs.items()}
-        masks = {name: value.to(place) for name, value in masks.items()}
-        _descend(parameters, inputs, masks, truth.to(place), settings, generator, progress, task)
-    learnt |= {name: value.detach().cpu().numpy() for name, value in parameters.items()}
-    return Ensemble(_draft_card(pool.classes, modalities, columns, settings), learnt)
+
+        def descent_of(rows: NDArray[np.intp], settings: Settings, seed: int) -> Descent:
+            generator = torch.Generator().manual_seed(seed)
+            parameters = network.initial(
+                columns, len(pool.classes), members=settings.members, width=settings.width, generator=generator
+            )
+            return Descent(
+                {name: value.to(place) for name, value in parameters.items()},
+                {name: value[:, rows].to(place) for name, value in inputs.items()},
+                {name: value[rows].to(place) for name, value in masks.items()},
+                truth[rows].to(place),
+                settings,
+                generator,
+            )
+
+        epochs = settings.epochs
+        split = rows_aside(pool, seed) if settings.patience else None
+        if split is not None:
+            few = replace(settings, members=min(settings.members, TRIAL_MEMBERS))
+            aside = (
+                {name: value[:1, split[1]].to(place) for name, value in inputs.items()},
+                {name: value[split[1]].to(place) for name, value in masks.items()},
+                truth[split[1]].to(place),
+            )
+            trial = descent_of(split[0], few, seed + _SEED_OF_TRIALS)
+            epochs = epochs_worth(trial, aside, kept=kept, name=f"{part}.trial", progress=progress, task=task)
+        descent = descent_of(np.arange(len(pool)), settings, seed)
+        under_way = kept.get(f"{part}.networks")
+        if under_way is not None:
+            descent.resume(*under_way)
+        descent.run(epochs, kept=kept, name=f"{part}.networks", progress=progress, task=task)
+    learnt |= {name: value.detach().cpu().numpy() for name, value in descent.parameters.items()}
+    kept.put(part, learnt, {"epochs": epochs})
+    for name in ("forests", "trial", "networks"):
+        kept.drop(f"{part}.{name}")
+    return Ensemble(_draft_card(pool.classes, modalities, columns, settings, epochs), learnt)
+
+
+def _grown(pool: Pool, settings: Settings, seed: int, kept: Checkpoints, name: str) -> dict[str, NDArray[Any]]:
+    """Arrays of all forests."""
+    found = kept.get(name)
+    if found is not None:
+        return found[0]
+    modalities = {key: tuple(names) for key, names in settings.modalities.items()}
+    grown: dict[str, NDArray[Any]] = {}
+    if settings.trees:
+        for key, names in modalities.items():
+            has = has_modality(pool.recorded, names)
+            grown |= _forest(pool.recorded, key, names, has, pool, settings, seed)
+    if settings.strangers:
+        grown |= grow_stranger_forests(pool, modalities, modality_subsets(modalities), settings.strangers, seed)
+    kept.put(name, grown)
+    return grown
 
 
 def _forest(
@@ -196,72 +255,12 @@ def _own_torch() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def _descend(
-    parameters: dict[str, Any],
-    inputs: Mapping[str, Any],
-    masks: Mapping[str, Any],
-    labels: Any,
-    settings: Settings,
-    generator: Any,
-    progress: Progress | None,
-    task: str,
-) -> None:
-    import torch
-
-    from nwb_celltype.classifier import network
-
-    n_variants, n = next(iter(inputs.values())).shape[:2]
-    members, names, rows = settings.members, list(inputs), torch.arange(n, device=labels.device)
-    weights = _balance(labels)
-    encoders = [p for key, p in parameters.items() if key.endswith((".encoder", ".phase"))]
-    heads = [p for key, p in parameters.items() if not key.endswith((".encoder", ".phase"))]
-    for parameter in parameters.values():
-        parameter.requires_grad_()
-    rates = [settings.learning_rate, settings.learning_rate * settings.encoder_rate]
-    optimiser = torch.optim.Adam(
-        [{"params": heads, "lr": rates[0]}, {"params": encoders, "lr": rates[1]}], betas=(0.9, 0.99)
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=settings.epochs + 1, pct_start=0.2)
-    truth = labels.repeat(members)
-
-    def loss_of(logits: Any, mask: Any) -> Any:
-        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), truth, reduction="none")
-        return (each.view(members, n) * weights * mask).sum() / n
-
-    for epoch in range(settings.epochs):
-        shown = {}
-        for name in names:
-            variant = torch.randint(n_variants, (n,), generator=generator)
-            as_recorded = torch.rand(n, generator=generator) < settings.recorded_share[name]
-            shown[name] = inputs[name][torch.where(as_recorded, 0, variant).to(rows.device), rows]
-        seen = {}
-        for name in names:
-            kept = torch.rand((members, n), generator=generator) >= settings.modality_dropout
-            seen[name] = kept.to(rows.device) & masks[name]
-        none_left = ~torch.stack(list(seen.values())).any(dim=0)
-        seen = {name: torch.where(none_left, masks[name], mask) for name, mask in seen.items()}
-        joint, alone = network.logits(parameters, shown, seen)
-        loss = loss_of(joint, 1.0)
-        for name in names:
-            loss = loss + settings.own_heads * loss_of(alone[name], masks[name].to(torch.float32))
-        loss = loss + settings.decay * network.penalty(parameters, names, own_heads=settings.own_heads)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if progress is not None:
-            progress(task, epoch + 1, settings.epochs)
-
-
-def _balance(labels: Any) -> Any:
-    """Weights that let each class count the same, 1 on average."""
-    counts = labels.bincount().clamp(min=1)
-    weights = 1.0 / counts[labels]
-    return weights / weights.mean()
-
-
 def _draft_card(
-    classes: Sequence[str], modalities: Mapping[str, Sequence[str]], columns: Mapping[str, int], settings: Settings
+    classes: Sequence[str],
+    modalities: Mapping[str, Sequence[str]],
+    columns: Mapping[str, int],
+    settings: Settings,
+    epochs: int,
 ) -> dict[str, Any]:
     return {
         "classes": list(classes),
@@ -277,6 +276,7 @@ def _draft_card(
             "forest_share": settings.forest_share,
             "strangers": settings.strangers,
         },
+        "training": {"epochs_taught": epochs},
         "calibration": {"temperature": {}},
         "ood": {
             "threshold": OOD_THRESHOLD,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.classifier.inputs import has_modality, modality_subsets
 from nwb_celltype.features.dataset import Progress
+from nwb_celltype.training.checkpoints import Checkpoints
 from nwb_celltype.training.fitting import Settings, fit
 from nwb_celltype.training.pool import Pool
 
@@ -53,6 +54,7 @@ def hold_out(
     progress: Progress | None = None,
     task: str = "cross-validation",
     device: str | None = None,
+    kept: Checkpoints | None = None,
 ) -> HeldOut:
     """Train on one side of each split, and ask about the other.
 
@@ -64,7 +66,7 @@ def hold_out(
     seed : int
     progress : callable, optional
     task : str
-    device : str, optional
+    device, kept : optional
         As for `nwb_celltype.training.fitting.fit`.
 
     Returns
@@ -80,7 +82,8 @@ def hold_out(
     for i, (train, test) in enumerate(splits):
         taught = pool.take(train)
         what = f"{task} {i + 1}/{len(splits)}"
-        model = fit(taught, settings, seed=seed + i, progress=progress, task=what, device=device)
+        part = f"{task} {i + 1}".replace(" ", "-")
+        model = fit(taught, settings, seed=seed + i, progress=progress, task=what, device=device, kept=kept, part=part)
         blocks = {name: block[test] for name, block in pool.recorded.items()}
         has = {
             name: has_modality(blocks, names) & has_modality(taught.recorded, names).any()

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from nwb_celltype.classifier.inputs import Matrix
-from nwb_celltype.errors import InputError, NothingToDoError, UsageError
 from nwb_celltype.label_choice import LabelsAre, PredictionsOnlyError
-from nwb_celltype.labels import PARTS, LabelledUnits, read_labelled
+from nwb_celltype.labels import FeaturesOf, LabelledUnits, read_labelled
 from nwb_celltype.runs import run_files
 from nwb_celltype.training.augmentation import variants
+from nwb_celltype.training.labelled_rows import choose_rows
 
 GRID_RATE_HZ = 30_000.0
 """Sampling rate of the waveforms of a pool."""
 GRID_MS: NDArray[np.float64] = np.arange(-30, 45) / GRID_RATE_HZ * 1e3
 """Their times relative to the main peak, ms."""
 
-_MIN_UNITS = 5
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +91,7 @@ def read_sources(
     labels: str | Path | None = None,
     run: str | None = None,
     labels_are: LabelsAre | None = None,
+    features_of: FeaturesOf | None = None,
 ) -> list[tuple[str | Path, LabelledUnits]]:
     """Read labelled units from files, addresses, folders and whole dandisets.
 
@@ -100,7 +100,7 @@ def read_sources(
     data : path, address or LabelledUnits, or several
         Of a folder, a pattern or a dandiset every file that carries labels; see `nwb_celltype.runs.run_files`. Files
         found so that hold nothing but a classifier's predictions are left out, with a warning in the log.
-    labels, run, labels_are
+    labels, run, labels_are, features_of
         As for `read_labelled`.
 
     Returns
@@ -114,19 +114,20 @@ def read_sources(
         If a folder or dandiset holds nothing but a classifier's predictions; also as `read_labelled`.
     """
     found: list[tuple[str | Path, LabelledUnits]] = []
+    options: Any = {"labels": labels, "run": run, "labels_are": labels_are, "features_of": features_of}
     for one in [data] if isinstance(data, str | Path | LabelledUnits) else data:
         if isinstance(one, LabelledUnits):
             found.append(("", one))
             continue
         files = run_files(one)
         if files in ([one], [Path(one)]):
-            found.append((files[0], read_labelled(files[0], labels=labels, run=run, labels_are=labels_are)))
+            found.append((files[0], read_labelled(files[0], **options)))
             continue
         refused: list[PredictionsOnlyError] = []
         before = len(found)
         for file in files:
             try:
-                found.append((file, read_labelled(file, labels=labels, run=run, labels_are=labels_are)))
+                found.append((file, read_labelled(file, **options)))
             except PredictionsOnlyError as error:
                 refused.append(error)
         if len(found) == before:
@@ -141,13 +142,11 @@ def make_pool(
 ) -> Pool:
     """Collect the usable labelled rows of some sources, each once, and make their variants.
 
-    A row whose waveform or spike train a source before it has is left out, so that no unit is on both sides of a fold.
-
     Parameters
     ----------
     data : sequence of LabelledUnits
     classes : sequence of str, optional
-        Other rows are left out; by default every label with at least five rows is a class.
+        As for `nwb_celltype.training.labelled_rows.choose_rows`.
     n_variants : int
     seed : int
 
@@ -164,40 +163,16 @@ def make_pool(
     UsageError
         If the classes asked for are not two or more different ones.
     """
-    if classes is not None and len(set(classes)) < max(len(classes), 2):
-        message = f"Two or more different classes are needed, not {', '.join(classes) or 'none'}."
-        raise UsageError(message)
-    labelled = [one.take(one.is_labelled) for one in data]
-    chosen = []
-    seen: dict[str, set[str]] = {part: set() for part in PARTS}
-    for one in labelled:
-        usable = one.take(one.usable() & ~one.found_in(seen))
-        chosen.append(usable)
-        for i, part in enumerate(PARTS):
-            seen[part].update(usable.part_sha256[:, i].tolist())
-    counts = Counter(str(label) for one in chosen for label in one.cell_type)
-    if not counts:
-        n = sum(map(len, data))
-        message = f"None of {n} units is labelled and can be described; there is nothing to train on."
-        raise NothingToDoError(message)
-    names = tuple(sorted(k for k, n in counts.items() if n >= _MIN_UNITS)) if classes is None else tuple(classes)
-    rare = [name for name in names if counts[name] < 2]
-    if len(names) < 2 or rare:
-        found = ", ".join(f"{k} ({n})" for k, n in counts.most_common())
-        few = f"fewer than 2 classes have {_MIN_UNITS} units or more"
-        what = f"class {rare[0]!r} has fewer than 2 units" if rare else few
-        message = f"A model cannot be trained: {what}. Labelled units found: {found}."
-        raise InputError(message)
-    kept = [one.take(np.isin(one.cell_type, names)) for one in chosen]
+    rows = choose_rows(data, LabelledUnits.usable, classes=classes, what="can be described")
+    kept = rows.sources
     rng = np.random.default_rng(seed)
     parts = [variants(one, n_variants, rng) for one in kept if len(one)]
-    cell_type = np.concatenate([one.cell_type for one in kept])
     return Pool(
         blocks={name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]},
-        labels=np.array([names.index(label) for label in cell_type], dtype=np.intp),
-        classes=names,
+        labels=rows.labels,
+        classes=rows.classes,
         groups=np.concatenate([one.groups for one in kept]).astype(str),
-        sources=np.repeat(np.arange(len(kept)), [len(one) for one in kept]),
+        sources=rows.positions,
         labs=np.concatenate([np.full(len(one), one.lab) for one in kept]).astype(str),
         waveforms=np.stack(
             [on_grid(w, hz) for one in kept for w, hz in zip(one.waveforms, one.sampling_rate_hz, strict=True)]

@@ -30,7 +30,9 @@ what you changed, and share the result under the same licence.
 
 They were trained on units of the C4 database (cerebellar cell-type classification
 collaboration; laboratories of M. Hausser, C. Hull and S. Lisberger), changed by
-computing features and fitting neural networks; no unit is contained in them.
+computing features and fitting neural networks. No waveform and no spike train is
+contained in this folder; of each unit there are its place on a map (a few numbers
+from the networks), its label and its laboratory.
 
 {CELL_2025}
 Data deposit: {DEPOSIT}
@@ -85,6 +87,7 @@ def train_cerebellum(
     seed: int = 0,
     members: int = 10,
     epochs: int = 300,
+    resume: bool = True,
     progress: Progress | None = None,
 ) -> Model:
     """Train the shipped model `cerebellum` from the C4 units.
@@ -97,6 +100,8 @@ def train_cerebellum(
         Folder of the model.
     version : str
     seed, members, epochs : int
+    resume : bool
+        Go on where a stopped training was.
     progress : callable, optional
 
     Returns
@@ -123,6 +128,8 @@ def train_cerebellum(
         classes=CEREBELLUM_CLASSES,
         card=_cerebellum_card(),
         device="cpu",  # the same weights everywhere
+        early_stopping=False,
+        resume=resume,
         progress=progress,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.classifier.statistics import COLUMNS, MODALITIES, Head, places_of, read_columns, species_in
-from nwb_celltype.errors import InputError, NothingToDoError, UsageError
-from nwb_celltype.labels import PARTS, LabelledUnits
+from nwb_celltype.errors import UsageError
+from nwb_celltype.labels import LabelledUnits
 from nwb_celltype.quality import species_of
+from nwb_celltype.training.labelled_rows import check_classes, choose_rows
 from nwb_celltype.training.statistics_fitting import (
     SUBSETS,
     Matrix,
@@ -28,8 +28,6 @@ from nwb_celltype.training.statistics_fitting import (
 
 GROUP_BY = ("recording", "subject")
 """What folds may keep together."""
-
-_MIN_UNITS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,7 @@ def make_statistics_pool(
     ----------
     data : sequence of LabelledUnits
     classes : sequence of str, optional
-        Other rows are left out; by default every label with at least five rows is a class.
+        As for `nwb_celltype.training.labelled_rows.choose_rows`.
     group_by : {'recording', 'subject'}
         What folds keep together; recordings of tables are told apart by their subjects too.
 
@@ -94,50 +92,31 @@ def make_statistics_pool(
     UsageError
         If the classes are not two or more different ones, or `group_by` is no such thing.
     """
-    if classes is not None and len(set(classes)) < max(len(classes), 2):
-        message = f"Two or more different classes are needed, not {', '.join(classes) or 'none'}."
-        raise UsageError(message)
+    check_classes(classes)
     if group_by not in GROUP_BY:
         message = f"Folds keep together what is of one {' or '.join(GROUP_BY)}, not of one {group_by!r}."
         raise UsageError(message)
-    chosen, columns = [], []
-    seen: dict[str, set[str]] = {part: set() for part in PARTS}
-    for one in data:
-        rows = read_columns(one.features)
-        first = np.zeros(len(one), dtype=bool)
-        first[np.unique(one.row_sha256, return_index=True)[1]] = True
-        kept = one.is_labelled & first & np.isfinite(rows).any(axis=1) & ~one.found_in(seen)
-        columns.append(rows[kept])
-        chosen.append(one.take(kept))
-        for i, part in enumerate(PARTS):
-            seen[part].update(set(chosen[-1].part_sha256[:, i].tolist()) - {""})
-    counts = Counter(str(label) for one in chosen for label in one.cell_type)
-    if not counts:
-        message = f"None of {sum(map(len, data))} units is labelled and has statistics; there is nothing to train on."
-        raise NothingToDoError(message)
-    names = tuple(sorted(k for k, n in counts.items() if n >= _MIN_UNITS)) if classes is None else tuple(classes)
-    rare = [name for name in names if counts[name] < 2]
-    if len(names) < 2 or rare:
-        found = ", ".join(f"{k} ({n})" for k, n in counts.most_common())
-        few = f"fewer than 2 classes have {_MIN_UNITS} units or more"
-        what = f"class {rare[0]!r} has fewer than 2 units" if rare else few
-        message = f"A model cannot be trained: {what}. Labelled units found: {found}."
-        raise InputError(message)
-    use = [np.isin(one.cell_type, names) for one in chosen]
-    kept_units = [one.take(rows) for one, rows in zip(chosen, use, strict=True)]
-    cell_type = np.concatenate([one.cell_type for one in kept_units])
+    chosen = choose_rows(data, _has_statistics, classes=classes, what="has statistics")
+    kept_units = chosen.sources
     subjects = np.concatenate([_about(one, "subject") for one in kept_units])
     groups = np.concatenate([one.groups for one in kept_units])
     return StatisticsPool(
-        columns=np.concatenate([rows[mask] for rows, mask in zip(columns, use, strict=True)]),
-        labels=np.array([names.index(label) for label in cell_type], dtype=np.intp),
-        classes=names,
+        columns=np.concatenate([read_columns(one.features) for one in kept_units]),
+        labels=chosen.labels,
+        classes=chosen.classes,
         groups=np.where(subjects == "", groups, subjects) if group_by == "subject" else groups,
         species=np.concatenate([species_of_rows(one) for one in kept_units]),
         labs=np.concatenate([np.where(_about(one, "lab") == "", one.lab, _about(one, "lab")) for one in kept_units]),
         subjects=subjects,
-        sources=np.repeat(np.arange(len(kept_units)), [len(one) for one in kept_units]),
+        sources=chosen.positions,
     )
+
+
+def _has_statistics(one: LabelledUnits) -> NDArray[np.bool_]:
+    """(n,) mask of the rows with any statistic, the first of exact duplicates only."""
+    first = np.zeros(len(one), dtype=bool)
+    first[np.unique(one.row_sha256, return_index=True)[1]] = True
+    return np.asarray(first & np.isfinite(read_columns(one.features)).any(axis=1))
 
 
 def species_of_rows(one: LabelledUnits) -> NDArray[np.str_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,19 +31,23 @@ from nwb_celltype.classifier.statistics import (
     MODALITIES,
     OTHER,
     Head,
+    StatisticsModel,
     head_name,
     novelty_columns,
     places_of,
     read_columns,
 )
+from nwb_celltype.classifier.training_map import on_one_thread
 from nwb_celltype.feature_table import SUFFIXES
 from nwb_celltype.features import FEATURE_SPEC_VERSION
 from nwb_celltype.features.dataset import Progress
 from nwb_celltype.label_choice import LabelsAre
-from nwb_celltype.labels import PARTS, LabelledUnits, labelled_from_units, read_labelled
+from nwb_celltype.labels import LabelledUnits, labelled_from_units, read_labelled
 from nwb_celltype.licences import inherited_licence
 from nwb_celltype.training.folds import left_out
+from nwb_celltype.training.labelled_rows import hashes_seen
 from nwb_celltype.training.pool import read_sources
+from nwb_celltype.training.sources import describe_source
 from nwb_celltype.training.statistics_fitting import (
     SUBSETS,
     Matrix,
@@ -89,6 +92,7 @@ class _Plan:
     protocol: str
 
 
+@on_one_thread()  # more threads round otherwise
 def train_statistics(
     data: str | Path | LabelledUnits | Sequence[str | Path | LabelledUnits],
     *,
@@ -119,7 +123,7 @@ def train_statistics(
         Folder of the model.
     name, version : str
     seed : int
-        The same data, seed and machine give the same weights.
+        The same data, seed and machine give the same weights, however many cores it has.
     classes : sequence of str, optional
         By default every label that at least five rows have.
     group_by : {'recording', 'subject'}
@@ -205,9 +209,15 @@ def train_statistics(
     tensors = dict(novelty)
     for key, one_head in heads.items():
         tensors |= one_head.tensors(key)
-    parts = np.concatenate([one.part_sha256[np.isin(one.cell_type, pool.classes)] for one in sources])
-    rows_seen = {part: sorted(set(parts[:, i].tolist()) - {""}) for i, part in enumerate(PARTS)}
-    save_bundle(out, tensors=tensors, card=full, licence_text=said.licence_text, training_rows=rows_seen)
+    places, full["training_map"] = StatisticsModel(full, tensors).map_training(pool.columns, pool.labels, pool.labs)
+    save_bundle(
+        out,
+        tensors=tensors,
+        card=full,
+        licence_text=said.licence_text,
+        training_rows=hashes_seen(sources, pool.classes),
+        training_map=places,
+    )
     record_examples(out)
     return load_model(Path(out))
 
@@ -466,27 +476,16 @@ def _place(pool: StatisticsPool, rows: Rows, name: str, places: list[int]) -> di
 
 
 def _describe(position: int, file: str | Path, one: LabelledUnits, pool: StatisticsPool, said: Card) -> dict[str, Any]:
-    name = Path(one.source).name or "units in memory"
-    about = dict(said.data.get(name, {}))
-    used = pool.labels[pool.sources == position]
-    stated = about.pop("sha256", "")
-    return {
-        "name": name,
-        "sha256": _sha256(file) or stated,
-        "licence": about.pop("licence", "") or one.licence or "unspecified",
-        "lab": one.lab or ", ".join(sorted(set(pool.labs[pool.sources == position]) - {""})),
-        "species": one.species or ", ".join(sorted(set(pool.species[pool.sources == position]) - {""})),
-        **about,
-        "n_units": len(one),
-        "n_used": {label: int((used == k).sum()) for k, label in enumerate(pool.classes)},
-    }
-
-
-def _sha256(file: str | Path) -> str:
-    if not file or not Path(file).is_file():
-        return ""
-    with Path(file).open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    mine = pool.sources == position
+    return describe_source(
+        file,
+        one,
+        np.array(pool.classes)[pool.labels[mine]],
+        pool.classes,
+        said.data.get(Path(one.source).name, {}),
+        lab=", ".join(sorted(set(pool.labs[mine]) - {""})),
+        species=", ".join(sorted(set(pool.species[mine]) - {""})),
+    )
 
 
 def _silent(task: str, done: int, total: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.archive.addresses import UrlAddress, is_remote, parse_address
-from nwb_celltype.archive.assets import find_asset
 from nwb_celltype.bundles import check_output, save_bundle
 from nwb_celltype.calibration import (
     OOD_QUANTILE,
@@ -28,12 +25,14 @@ from nwb_celltype.classifier.inputs import has_modality
 from nwb_celltype.errors import UsageError
 from nwb_celltype.features.dataset import Progress
 from nwb_celltype.label_choice import LabelsAre
-from nwb_celltype.labels import PARTS, LabelledUnits
+from nwb_celltype.labels import LabelledUnits
 from nwb_celltype.licences import inherited_licence
+from nwb_celltype.training.checkpoints import Checkpoints, key_of
 from nwb_celltype.training.fitting import Settings, fit
 from nwb_celltype.training.folds import Split, honest_folds, left_out
 from nwb_celltype.training.groups import GroupBy, grouped
 from nwb_celltype.training.heldout import HeldOut, hold_out
+from nwb_celltype.training.labelled_rows import hashes_seen
 from nwb_celltype.training.limits import (
     NEW_LAB_MARGIN,
     TEMPERATURE_FLOOR,
@@ -43,6 +42,7 @@ from nwb_celltype.training.limits import (
     threshold_of,
 )
 from nwb_celltype.training.pool import Pool, make_pool, read_sources
+from nwb_celltype.training.sources import describe_source
 from nwb_celltype.verification import record_examples
 
 __all__ = ["NEW_LAB_MARGIN", "TEMPERATURE_FLOOR", "Card", "train"]
@@ -53,6 +53,8 @@ _MIN_LAB = 30
 _MEMBERS_OF_A_FOLD = 5
 _TREES_PER_MEMBER = 30
 _STRANGERS_PER_MEMBER = 50
+_PATIENCE = 0.25
+_LEAST_PATIENCE = 20
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def train(
     labels_are: LabelsAre | None = "ground_truth",
     card: Card | None = None,
     device: str | None = None,
+    early_stopping: bool = True,
+    resume: bool = True,
     progress: Progress | None = None,
 ) -> Model:
     """Train a model on labelled units and write it to a folder.
@@ -106,6 +110,10 @@ def train(
     Units kept aside (whole recordings or subjects where they are known, else blocks of neighbouring rows) give the
     figures of the card and the temperatures; whole laboratories kept aside show how far a unit of a new laboratory
     may lie from the training units.
+
+    What is finished is kept in a folder beside `out`, ``.NAME.training``, until the model is written: a training that
+    was stopped, however, goes on from there, and ends with the weights that it would have had. With other data or
+    settings it begins anew.
 
     Parameters
     ----------
@@ -121,7 +129,8 @@ def train(
         Networks in the ensemble.
     epochs : int
     classes : sequence of str, optional
-        By default every label that at least five usable units have.
+        By default every label that at least five usable units have. Case and separators do not count: ``axo-axonic``
+        is ``Axo_Axonic``.
     group_by : {'recording', 'subject'}, optional
         What is kept together when the model is measured; by default what the data name, a subject of an NWB file.
     labels, run : optional
@@ -130,6 +139,11 @@ def train(
         What the data do not say: licence, intended use, limits.
     device : str, optional
         Where torch trains, ``cpu`` or ``cuda``; by default on a GPU if there is one. Another device rounds otherwise.
+    early_stopping : bool
+        Stop after fewer epochs where a fifth of the units, kept aside for this alone and inside of what is taught, is
+        told worse by then; all units are taught as long as was best for them. It takes 50 units.
+    resume : bool
+        Go on with what a stopped training of the same data and settings has finished.
     progress : callable, optional
         Called with a task, the steps done and the number of steps.
 
@@ -156,19 +170,20 @@ def train(
         raise UsageError(message)
     check_output(out)
     said = card or Card()
-    settings = _sized(Settings(epochs=epochs), members)
+    patience = max(_LEAST_PATIENCE, round(_PATIENCE * epochs)) if early_stopping else 0
+    settings = _sized(Settings(epochs=epochs, patience=patience), members)
     read = read_sources(data, labels=labels, run=run, labels_are=labels_are)
     sources = [grouped(one, group_by, k) for k, (_, one) in enumerate(read)]
-    hashes = [_sha256(file) if file else "" for file, _ in read]
     _tell_problems(sources)
     pool = make_pool(sources, classes=classes, n_variants=settings.n_variants, seed=seed)
     settings = replace(settings, modalities=_present(pool, settings.modalities))
     aside = _sized(settings, min(members, _MEMBERS_OF_A_FOLD))
     folds, kept_together = _folds(pool)
     in_folds = f"{len(folds)} folds over all sources, {kept_together}"
-    validated = hold_out(pool, folds, aside, seed=seed + 1000, progress=progress, device=device)
-    elsewhere = _leave_labs_out(pool, aside, seed + 2000, progress, device)
-    model = fit(pool, settings, seed=seed, progress=progress, task="training the shipped ensemble", device=device)
+    kept = Checkpoints.beside(out, _key(pool, settings, seed, device), resume=resume)
+    validated = hold_out(pool, folds, aside, seed=seed + 1000, progress=progress, device=device, kept=kept)
+    elsewhere = _leave_labs_out(pool, aside, seed + 2000, progress, device, kept)
+    model = fit(pool, settings, seed=seed, progress=progress, task="training the ensemble", device=device, kept=kept)
     temperatures = temperatures_of(pool, validated, elsewhere)
     threshold = round(threshold_of(pool, validated, elsewhere, temperatures), 4)
     full = {
@@ -182,8 +197,14 @@ def train(
         "limits": list(said.limits),
         "applies_to": dict(said.applies_to),
         "references": list(said.references),
-        "training": {"seed": seed, "epochs": epochs, "n_units": len(pool), "settings": _settings_json(settings)},
-        "training_data": [_describe(k, one, hashes[k], pool, said) for k, one in enumerate(sources)],
+        "training": {
+            "seed": seed,
+            "epochs": epochs,
+            **model.card["training"],
+            "n_units": len(pool),
+            "settings": _settings_json(settings),
+        },
+        "training_data": [_describe(k, read[k][0], one, pool, said) for k, one in enumerate(sources)],
         "metrics": _metrics(pool, validated, elsewhere, temperatures, in_folds, threshold),
         "calibration": {
             "temperature": temperatures,
@@ -204,15 +225,30 @@ def train(
         },
         "default_threshold": threshold,
     }  # fmt: skip
+    places, full["training_map"] = model.map_training(pool.recorded, pool.labels, pool.labs)
     save_bundle(
         out,
         tensors=model.tensors,
         card=full,
         licence_text=said.licence_text,
-        training_rows=_rows_seen(sources, pool.classes),
+        training_rows=hashes_seen(sources, pool.classes),
+        training_map=places,
     )
     record_examples(out)
+    kept.close()
     return load_model(Path(out))
+
+
+def _key(pool: Pool, settings: Settings, seed: int, device: str | None) -> str:
+    """Digest of all that the weights of a training depend on."""
+    import torch
+
+    arrays = {f"block {name}": block for name, block in pool.blocks.items()}
+    arrays |= {name: value for name, value in vars(pool).items() if isinstance(value, np.ndarray)}
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = {key: value for key, value in vars(settings).items() if key != "recorded_share"}
+    return key_of(arrays, {**chosen, "recorded": dict(settings.recorded_share), "seed": seed, "device": place,
+                           "classes": pool.classes})  # fmt: skip
 
 
 def _sized(settings: Settings, members: int) -> Settings:
@@ -225,12 +261,6 @@ def _sized(settings: Settings, members: int) -> Settings:
 def _present(pool: Pool, modalities: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     """Modalities that any unit has; a model knows no others."""
     return {name: blocks for name, blocks in modalities.items() if has_modality(pool.recorded, blocks).any()}
-
-
-def _rows_seen(sources: Sequence[LabelledUnits], classes: Sequence[str]) -> dict[str, list[str]]:
-    """Hashes by part of every row with one of the labels, duplicates and rows that could not be used included."""
-    parts = np.concatenate([one.part_sha256[np.isin(one.cell_type, classes)] for one in sources])
-    return {part: sorted(set(parts[:, i].tolist()) - {""}) for i, part in enumerate(PARTS)}
 
 
 def _tell_problems(sources: Sequence[LabelledUnits]) -> None:
@@ -260,7 +290,7 @@ def _folds(pool: Pool) -> tuple[list[Split], str]:
 
 
 def _leave_labs_out(
-    pool: Pool, settings: Settings, seed: int, progress: Progress | None, device: str | None
+    pool: Pool, settings: Settings, seed: int, progress: Progress | None, device: str | None, kept: Checkpoints
 ) -> HeldOut | None:
     """Ask about every laboratory what the others teach; `None` if there is only one, or the others lack classes."""
     splits = [
@@ -270,7 +300,9 @@ def _leave_labs_out(
     ]
     if len(splits) < 2:
         return None
-    return hold_out(pool, splits, settings, seed=seed, progress=progress, task="laboratory left out", device=device)
+    return hold_out(
+        pool, splits, settings, seed=seed, progress=progress, task="laboratory left out", device=device, kept=kept
+    )
 
 
 def _metrics(
@@ -323,30 +355,9 @@ def _score(p: NDArray[np.float64], y: NDArray[np.intp], classes: Sequence[str], 
     }
 
 
-def _sha256(path: str | Path) -> str:
-    """Sha256 of a file, or what its archive says that it is; empty for a file behind a plain URL."""
-    if is_remote(path):
-        address = parse_address(str(path))
-        return "" if isinstance(address, UrlAddress) else find_asset(address).sha256
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _describe(position: int, one: LabelledUnits, sha256: str, pool: Pool, said: Card) -> dict[str, Any]:
-    name = Path(one.source).name or "units in memory"
-    of_this = pool.names[pool.sources == position]
-    about = dict(said.data.get(name, {}))
-    stated = about.pop("sha256", "")
-    return {
-        "name": name,
-        "sha256": sha256 or stated,
-        "licence": about.pop("licence", "") or one.licence or "unspecified",
-        "lab": one.lab,
-        "species": one.species,
-        **about,
-        "n_units": len(one),
-        "n_used": {label: int((of_this == label).sum()) for label in pool.classes},
-    }
+def _describe(position: int, file: str | Path, one: LabelledUnits, pool: Pool, said: Card) -> dict[str, Any]:
+    about = dict(said.data.get(Path(one.source).name, {}))
+    return describe_source(file, one, pool.names[pool.sources == position], pool.classes, about)
 
 
 def _settings_json(settings: Settings) -> dict[str, Any]:

@@ -7,12 +7,16 @@ import json
 import numpy as np
 import pytest
 
+import nwb_celltype as nct
+from nwb_celltype.annotation import annotate_units
 from nwb_celltype.c4 import C4Model, describe_units, train_c4
 from nwb_celltype.c4.fitting import folds_of
 from nwb_celltype.c4.pretraining import vary_train
 from nwb_celltype.c4.sources import read_recordings
 from nwb_celltype.classifier import load_model
 from nwb_celltype.errors import InputError, NothingToDoError, UsageError
+from nwb_celltype.evaluation import evaluate
+from nwb_celltype.label_choice import PredictionsOnlyError
 
 from ..converters.c4.database import mouse, write
 from .conftest import TYPES, recording, spikes
@@ -116,7 +120,47 @@ def test_a_stopped_training_goes_on_and_ends_the_same(trained, labelled_file, tm
     again = []
     model = train_c4(path, labels=table, out=out, variant="layer", progress=lambda *a: again.append(a), **SMALL)
     assert model.weights_sha256 == trained[0].weights_sha256
+    assert not any(task.startswith("pretraining") for task, _, _ in again)
+    assert model.card["training"]["pretraining_mse"] == trained[0].card["training"]["pretraining_mse"]
     assert not (tmp_path / ".mine.training").exists()
+
+
+def test_it_is_measured_on_recordings_and_on_nothing_less(trained, labelled_file, tmp_path):
+    path, table = labelled_file
+    seen = tmp_path / "seen.csv"
+    seen.write_text(table.read_text().rstrip("\n") + "MLI\n")  # the last unit had no label when it was trained
+    result = evaluate(trained[1], path, labels=seen)
+    assert (result.scores.n, result.left_out["training_rows"]) == (1, 14)
+    assert np.isfinite(result.answers.probability).all()
+    assert result.coverage == float(result.answers.confidence[0] >= result.threshold)
+    assert set(result.by_modality) == {"waveform+train"}
+    counts = {"waveform": np.ones((3, 75)), "waveform_rate_hz": 3e4, "cell_type": ["MLI", "MLI", "PkC_ss"]}
+    np.savez(tmp_path / "counts.npz", **counts)
+    with pytest.raises(InputError, match=r"counts.npz: mine needs spike times.* as NWB"):
+        evaluate(trained[1], tmp_path / "counts.npz")
+
+
+def test_it_says_that_it_knows_no_strangers(trained, unseen):
+    annotation = annotate_units(unseen, trained[0])
+    assert annotation.ood_score is None
+    said = [finding.sentence for finding in annotation.verdict.findings if finding.topic == "strangers"]
+    assert len(said) == 1
+    assert "no unit has an ood_score" in said[0]
+    assert annotation.verdict.status == "typable with caution"
+
+
+def test_only_labels_of_the_kind_asked_for_are_learnt_from(labelled_file, tmp_path):
+    path, table = labelled_file
+    expert = tmp_path / "expert.nwb"
+    nct.annotate(path, labels=table, source_type="expert", by="Doe, Jane", out=expert)
+    with pytest.raises(PredictionsOnlyError, match=r"no ground truth; it holds .*--labels-are expert"):
+        train_c4(expert, out=tmp_path / "m", **SMALL)
+    units, _ = read_recordings(expert, labels_are="expert")
+    assert sorted(set(units.cell_type.tolist())) == ["", *sorted(TYPES)]
+    database = write(tmp_path / "b.h5", [mouse(0, expert_label="MLI")])
+    with pytest.raises(PredictionsOnlyError, match="an expert's labels of 1 neurons"):
+        read_recordings(database, labels_are="ground_truth")
+    assert read_recordings(database, labels_are="expert")[0].cell_type.tolist() == ["MLI"]
 
 
 def test_the_c4_database_is_read_as_it_is(tmp_path):
