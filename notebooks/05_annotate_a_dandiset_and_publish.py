@@ -36,6 +36,7 @@ import numpy as np
 import pandas as pd
 
 import nwb_celltype as nct
+from nwb_celltype.colours import colours_of
 
 sys.path[:0] = [str(Path(folder).resolve()) for folder in ("../examples", "../tests")]
 from archive_double import DandiDouble
@@ -51,7 +52,7 @@ archive.start()
 os.environ.update(archive.env)  # DANDI_INSTANCE says which archive DANDI: means, and a token lets us publish
 
 # a lab's recordings, without labels ...
-recordings = write_sessions(Path("lab A"), ["mouse-a", "mouse-b", "mouse-c"], seed=1)
+recordings = write_sessions(Path("lab A"), ["mouse-a", "mouse-b"], seed=4)
 archive.add_dandiset(name="Simulated recordings", identifier="900001", files=recordings, published="0.260101.1200")
 # ... and sessions of another lab, which knows what its units are
 write_sessions(Path("lab B"), ["mouse-p", "mouse-q", "mouse-r"], seed=11, ground_truth=True)
@@ -70,15 +71,7 @@ archive.publish("900002", "0.260101.1200");
 RECORDINGS = "DANDI:900001"
 GROUND_TRUTH = "DANDI:900002"
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart
-COLOURS = {
-    "PkC_ss": "#0072B2",
-    "PkC_cs": "#D55E00",
-    "MLI": "#009E73",
-    "GoC": "#CC79A7",
-    "MFB": "#E69F00",
-    "unclassified": "#999999",
-}
+COLOURS = colours_of(["PkC_ss", "PkC_cs", "MLI", "GoC", "MFB", "unclassified"])  # the same in every figure
 pd.set_option("display.max_colwidth", 90)
 plt.rcParams.update(
     {
@@ -146,7 +139,7 @@ labels = nct.load_labels("labels")
 labels[["subject_id", "unit_id", "cell_type", "confidence", "ood_score", "reason", "model"]].round(2).head(8)
 
 # %%
-counts = labels.groupby(["subject_id", "cell_type"]).size().unstack(fill_value=0)[list(COLOURS)]
+counts = labels.groupby(["subject_id", "cell_type"]).size().unstack().reindex(columns=list(COLOURS)).fillna(0).astype(int)
 counts
 
 # %%
@@ -254,13 +247,13 @@ truth = nct.load_labels(GROUND_TRUTH, source_types=["ground_truth"])
 truth.groupby(["subject_id", "cell_type"]).size().unstack()
 
 # %% [markdown]
-# `train` and `evaluate` take addresses too. Two mice teach, the third examines; a session is never on both sides. (Two
-# networks and 60 rounds are enough to show how it goes; leave these two out for a model that you mean to use.)
+# `train` and `evaluate` take addresses too. Two mice teach, the third examines; a session is never on both sides. (One
+# network and 60 rounds are enough to show how it goes; leave these two out for a model that you mean to use.)
 
 # %%
 path = GROUND_TRUTH + "/sub-{0}/sub-{0}_ses-1_ecephys.nwb"
 model = nct.train(
-    [path.format("mouse-p"), path.format("mouse-q")], out="my_model", name="mine", members=2, epochs=60
+    [path.format("mouse-p"), path.format("mouse-q")], out="my_model", name="mine", members=1, epochs=60
 )
 scores = nct.evaluate(model, path.format("mouse-r"))
 print(f"{scores.model}: balanced accuracy {scores.scores.balanced_accuracy:.2f} on {scores.scores.n} units of a new mouse")

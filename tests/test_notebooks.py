@@ -32,6 +32,14 @@ def texts_of(notebook: Any) -> list[tuple[int, str]]:
     return found
 
 
+def kinds_of(notebook: Any) -> list[list[tuple[str, ...]]]:
+    """What each cell gives, a figure or a table or text, without what is in it."""
+    return [
+        [tuple(sorted(out.get("data", {}))) or (out.output_type,) for out in cell.get("outputs", [])]
+        for cell in notebook.cells
+    ]
+
+
 def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
     assert {path.stem for path in NOTEBOOKS} == {path.stem for path in (ROOT / "notebooks").glob("[0-9]*.py")}
@@ -85,5 +93,6 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ["".join(out.text for out in cell.get("outputs", []) if out.output_type == "stream") for cell in each.cells]
         for each in (notebook, stored)
     ]
+    assert kinds_of(notebook) == kinds_of(stored)
     number = re.compile(r"\d+\.\d+")
     assert [number.sub("#", text) for text in streams[0]] == [number.sub("#", text) for text in streams[1]]

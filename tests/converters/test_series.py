@@ -456,7 +456,7 @@ def test_a_session_at_which_the_run_died_comes_last(done: Path) -> None:
 
 
 def test_two_series_do_not_write_one_report(pair: Path) -> None:
-    from nwb_celltype.converters.series.report import ReportFile
+    from nwb_celltype.converters.series.batch_report import ReportFile
 
     with ReportFile(pair.parent / "out").only_writer(), pytest.raises(RefusedError, match="Another process"):
         many(pair)

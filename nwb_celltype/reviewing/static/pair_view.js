@@ -35,7 +35,6 @@ window.PairView = (() => {
 
   // `full` gives a unit with its panels, or null while it is on its way.
   function draw(element, pair, shown, units, payload, actions) {
-    const other = units.get(pair.reference === shown.id ? pair.target : pair.reference);
     const width = Math.min(Math.max(element.clientWidth * 0.46, 300), 560);
     const text = html("div", { class: "pair-words" },
       html("h3", { text: `Cell ${pair.cell_id}` }),
@@ -44,9 +43,9 @@ window.PairView = (() => {
     const head = html("div", { class: "pair-head" }, correlogram(pair, units, payload, width), text);
     const sides = html("div", { class: "sides" });
     element.replaceChildren(head, sides);
-    if (!other) return;
-    for (const unit of [shown, other]) {
-      const area = html("div", { class: "side-panels" });
+    // the same unit on the same side, whichever of the two is looked at
+    for (const unit of [pair.reference, pair.target].map((id) => units.get(id)).filter(Boolean)) {
+      const area = html("div", { class: unit === shown ? "side-panels shown" : "side-panels" });
       sides.append(html("section", { "aria-label": `Unit ${unit.id}` }, html("h3", { text: `Unit ${window.UnitList.nameOf(unit)}` }), area));
       const whole = actions.full(unit);
       if (whole) P.draw(area, whole, payload);
