@@ -55,10 +55,8 @@ os.environ.update(archive.env)  # DANDI_INSTANCE says which archive DANDI: means
 recordings = write_sessions(Path("lab A"), ["mouse-a", "mouse-b"], seed=4)
 archive.add_dandiset(name="Simulated recordings", identifier="900001", files=recordings, published="0.260101.1200")
 # ... and sessions of another lab, which knows what its units are
-write_sessions(Path("lab B"), ["mouse-p", "mouse-q", "mouse-r"], seed=11, ground_truth=True)
-archive.add_dandiset(name="Simulated ground truth", identifier="900002")
-nct.publish("lab B", dandiset="900002")
-archive.publish("900002", "0.260101.1200");
+known = write_sessions(Path("lab B"), ["mouse-p", "mouse-q", "mouse-r"], seed=11, ground_truth=True)
+archive.add_dandiset(name="Simulated ground truth", identifier="900002", files=known, published="0.260101.1200")
 
 # %% [markdown]
 # ## Where things are
@@ -160,11 +158,12 @@ right.set(ylabel="confidence", ylim=(0, 1.03), title="Confidence of every unit")
 plt.show()
 
 # %% [markdown]
-# A unit can have a high probability and no label. Why a unit is `unclassified` is always said: most of these are
-# multi-unit activity by the lab's own curation, of one the model is not sure.
+# A unit can have a high probability and no label. Why a unit is `unclassified` is always said: of most of these the model
+# is not sure, and some are multi-unit activity by the lab's own curation.
 
 # %%
-labels.query("is_abstained").groupby(["reason", "reason_detail"]).size().rename("units").reset_index()
+without = labels.query("is_abstained").groupby("reason")
+without.agg(units=("unit_id", "size"), the_first=("reason_detail", "first")).reset_index()
 
 # %% [markdown]
 # ## Publish: look first

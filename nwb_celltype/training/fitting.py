@@ -90,7 +90,7 @@ class Settings:
     modalities: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODALITIES))
     trees: int = 300
     min_leaf: int = 2
-    forest_share: float = 1 / 3
+    forest_share: float = 0.45
     strangers: int = 500
     patience: int = 0
 

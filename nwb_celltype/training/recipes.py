@@ -83,7 +83,7 @@ def train_cerebellum(
     data_dir: str | Path,
     out: str | Path,
     *,
-    version: str = "2",
+    version: str = "3",
     seed: int = 0,
     members: int = 10,
     epochs: int = 300,
