@@ -55,8 +55,10 @@ os.environ.update(archive.env)  # DANDI_INSTANCE says which archive DANDI: means
 recordings = write_sessions(Path("lab A"), ["mouse-a", "mouse-b"], seed=4)
 archive.add_dandiset(name="Simulated recordings", identifier="900001", files=recordings, published="0.260101.1200")
 # ... and sessions of another lab, which knows what its units are
-known = write_sessions(Path("lab B"), ["mouse-p", "mouse-q", "mouse-r"], seed=11, ground_truth=True)
-archive.add_dandiset(name="Simulated ground truth", identifier="900002", files=known, published="0.260101.1200")
+write_sessions(Path("lab B"), ["mouse-p", "mouse-q", "mouse-r"], seed=11, ground_truth=True)
+archive.add_dandiset(name="Simulated ground truth", identifier="900002")
+nct.publish("lab B", dandiset="900002")
+archive.publish("900002", "0.260101.1200");
 
 # %% [markdown]
 # ## Where things are

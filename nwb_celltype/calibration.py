@@ -133,6 +133,40 @@ def expected_calibration_error(probability: Probabilities, labels: Labels, *, n_
     return float(np.abs(gap).sum() / len(labels))
 
 
+def reliability_points(probability: Probabilities, labels: Labels, *, n_bins: int = 10) -> list[dict[str, float | int]]:
+    """Mean confidence against accuracy, in equally wide bins of confidence that hold units.
+
+    Parameters
+    ----------
+    probability : (n, k) array
+    labels : (n,) integer array
+    n_bins : int
+
+    Returns
+    -------
+    list of dict
+        ``confidence``, ``accuracy`` and ``n`` of each bin, the least confident first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reliability_points(np.array([[0.75, 0.25], [0.75, 0.25]]), np.array([0, 1]))
+    [{'confidence': 0.75, 'accuracy': 0.5, 'n': 2}]
+    """
+    _check(probability, labels)
+    confidence = probability.max(axis=1)
+    right = probability.argmax(axis=1) == labels
+    bins = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
+    return [
+        {
+            "confidence": round(float(confidence[bins == k].mean()), 4),
+            "accuracy": round(float(right[bins == k].mean()), 4),
+            "n": int((bins == k).sum()),
+        }
+        for k in np.unique(bins)
+    ]
+
+
 def risk_coverage(probability: Probabilities, labels: Labels) -> RiskCoverage:
     """Accuracy of the most confident 1, 2, ..., n units."""
     _check(probability, labels)

@@ -14,7 +14,7 @@ import click
 @click.argument("runs", nargs=-1, metavar="[RUN...]")
 @click.option("--by", metavar="WHO", help="Who reviews: name or ORCID.")
 @click.option("--orcid", metavar="ORCID", help="ORCID besides the name.")
-@click.option("--run", metavar="NAME", help="Run to look at. [default: the published one]")
+@click.option("--run", metavar="NAME", help="Run to look at. [default: the published one that no expert made]")
 @click.option("--units-table", metavar="PATH", help="HDF5 path of the units table, where a file has several.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Save into a copy of this name, not into FILE.")
 @click.option(
@@ -27,6 +27,7 @@ import click
 @click.option("--class", "classes", multiple=True, metavar="LABEL", help="A further class; may be repeated.")
 @click.option("--model", "-m", metavar="MODEL", help="The model of the run, if it is not found by its name.")
 @click.option("--no-explain", is_flag=True, help="Leave out what moved each decision; faster.")
+@click.option("--blind", is_flag=True, help="Do not show what other experts say.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of this machine. [default: a free one]")
 @click.option("--no-browser", is_flag=True, help="Print the address, open nothing.")
 @click.option("--compare", is_flag=True, help="Open no page: compare the RUNs named after FILE, or all.")

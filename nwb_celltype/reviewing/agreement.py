@@ -153,7 +153,7 @@ def measure_agreement(
     runs : str, Path, or sequence of Run
         A file, or runs that were read already.
     names : sequence of str, optional
-        The runs to compare; all by default.
+        The runs to compare; by default all that no other run supersedes.
     units_table : str, optional
         HDF5 path of the units table, where a file has runs about several.
 
@@ -196,6 +196,12 @@ def measure_agreement(
         disputed=tuple(disputed),
         notes=(ABSTENTIONS, *_notes(chosen)),
     )
+
+
+def not_superseded(runs: Sequence[Run]) -> list[Run]:
+    """Leave out the runs that another one names as superseded, such as earlier savings of a review."""
+    replaced = {run.supersedes for run in runs if run.supersedes != run.name}
+    return [run for run in runs if run.name not in replaced]
 
 
 def cohens_kappa(first: ArrayLike, second: ArrayLike) -> float | None:
@@ -266,6 +272,8 @@ def _chosen(runs: list[Run], names: Sequence[str] | None, units_table: str | Non
             message = "A run was named twice; name different ones."
             raise UsageError(message)
         runs = [by_name[name] for name in names]
+    else:
+        runs = not_superseded(runs)
     if len(runs) < 2:
         message = f"Two runs are needed to compare, and {where} has {len(runs) or 'none'}."
         raise (UsageError if names else InputError)(message)

@@ -57,6 +57,7 @@ def review(
     classes: Sequence[str] = (),
     model: str | Path | None = None,
     explain: bool = True,
+    blind: bool = False,
     port: int = 0,
     open_browser: bool = True,
     on_ready: Callable[[str], None] | None = None,
@@ -76,7 +77,7 @@ def review(
     orcid : str, optional
         ORCID besides the name.
     run : str, optional
-        The run that is shown; by default the published one.
+        The run that is shown; by default the published one of those that no expert made.
     units_table : str, optional
         HDF5 path of the units table, where a file has runs about several.
     out : str or Path, optional
@@ -89,6 +90,8 @@ def review(
         As for `report`.
     explain : bool
         Say what moved each decision of the model.
+    blind : bool
+        Do not show what other experts say, so that agreement with them means something.
     port : int
         Of this machine; 0 takes a free one.
     open_browser : bool
@@ -134,6 +137,7 @@ def review(
         classes=tuple(classes),
         model=model,
         explain=explain,
+        blind=blind,
     )
     with ReviewSession(asked, reviewer, progress) as session:
         access, listener = open_door(session.file, port)

@@ -21,14 +21,14 @@ from nwb_celltype.labelling import TaxonomyName
 from nwb_celltype.nwb_io.safe_write import fingerprint, refuse_protected
 from nwb_celltype.provenance import read_source
 from nwb_celltype.reporting import gather, to_payload
-from nwb_celltype.reviewing.agreement import measure_agreement
+from nwb_celltype.reviewing.agreement import measure_agreement, not_superseded
 from nwb_celltype.reviewing.decisions import VERDICTS, Decision, digest_of, fold
 from nwb_celltype.reviewing.journal import Event, Journal, Kind, journal_path
 from nwb_celltype.reviewing.linked_pairs import WINDOW_MS, linked_pairs
 from nwb_celltype.reviewing.reviewers import Reviewer
 from nwb_celltype.reviewing.saving import SavedRun, is_stored, last_review, write_run
 from nwb_celltype.reviewing.watching import WatchedFile
-from nwb_celltype.runs import Run, read_runs
+from nwb_celltype.runs import Run, published_run, read_runs
 from nwb_celltype.taxonomy import CEREBELLUM, FOREBRAIN, UNCLASSIFIED, Taxonomy, free_taxonomy
 from nwb_celltype.units import Units, read_units
 
@@ -63,6 +63,8 @@ class Asked:
         Further classes; the words are then free.
     model : str, Path or None
     explain : bool
+    blind : bool
+        Leave out what other experts say.
     """
 
     file: str | Path
@@ -73,6 +75,7 @@ class Asked:
     classes: Sequence[str] = ()
     model: str | Path | None = None
     explain: bool = True
+    blind: bool = False
 
 
 class ReviewSession:
@@ -124,7 +127,7 @@ class ReviewSession:
         try:
             view = gather(
                 self.file,
-                run=asked.run,
+                run=asked.run or _run_to_review(read_runs(self.file), asked.units_table),
                 units_table=asked.units_table,
                 model=asked.model,
                 explain=asked.explain,
@@ -134,6 +137,7 @@ class ReviewSession:
             self.taxonomy = _taxonomy(asked, view.files[0].runs, self.reviewed)
             self._payload = to_payload(view)
             self._payload["classes"] = _classes(self._payload["classes"], self.taxonomy)
+            self._hide_experts(view.files[0].runs, blind=asked.blind)
             self.units_path = self.reviewed.units_path or asked.units_table or "/units"
             with read_units(self.file, units_table=self.units_path) as units:
                 self._pairs = _pairs_json(units, view.files[0].runs)
@@ -165,6 +169,18 @@ class ReviewSession:
     def close(self) -> None:
         """Let go of the journal."""
         self.journal.close()
+
+    def _hide_experts(self, runs: Sequence[Run], *, blind: bool) -> None:
+        """Leave out of the page this person's own runs, which the decisions show, and on request those of others."""
+        hidden = {
+            run.name
+            for run in runs
+            if run.method.source_type == "expert"
+            and run.name != self.reviewed.name
+            and (blind or run.method.fields.get("person") == self.reviewer.text)
+        }
+        for unit in self._payload["units"]:
+            unit["labels"] = {name: label for name, label in unit["labels"].items() if name not in hidden}
 
     @property
     def decisions(self) -> dict[int, Decision]:
@@ -319,11 +335,15 @@ class ReviewSession:
         base = self.target if self.target.exists() else self.file
         return measure_agreement(base, names, units_table=self.units_path).to_json()
 
-    def run_names(self) -> list[dict[str, str]]:
+    def run_names(self) -> list[dict[str, Any]]:
         """Runs about the units table, oldest first."""
         base = self.target if self.target.exists() else self.file
         runs = [run for run in read_runs(base) if run.units_path in ("", self.units_path)]
-        return [{"name": r.name, "source_type": r.method.source_type, "who": r.method.who} for r in runs]
+        held = {run.name for run in not_superseded(runs)}
+        return [
+            {"name": r.name, "source_type": r.method.source_type, "who": r.method.who, "is_superseded": r.name not in held}
+            for r in runs
+        ]
 
     def _event(self, raw: Mapping[str, Any], known: Mapping[str, Event]) -> Event:
         kind: Kind = raw.get("kind")  # type: ignore[assignment]
@@ -367,6 +387,14 @@ class ReviewSession:
             message = "Who disagrees or cannot tell names no class."
             raise UsageError(message)
         return Event(**own, verdict=str(verdict), label=str(label))
+
+
+def _run_to_review(runs: Sequence[Run], units_table: str | None) -> str | None:
+    """Name of the run to look at: the published one of those that no expert made, as a review is about these."""
+    if units_table is not None:
+        runs = [run for run in runs if run.units_path in ("", "/" + units_table.strip("/"))]
+    chosen = published_run([run for run in runs if run.method.source_type != "expert"])
+    return None if chosen is None else chosen.name
 
 
 def _target(file: Path, out: Path) -> Path:

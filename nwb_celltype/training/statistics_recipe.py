@@ -21,6 +21,7 @@ from nwb_celltype.calibration import (
     fit_novelty,
     fit_temperature,
     negative_log_likelihood,
+    reliability_points,
     risk_coverage,
 )
 from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
@@ -361,6 +362,8 @@ def _metrics(pool: StatisticsPool, plan: _Plan, temperatures: Mapping[str, float
         known = ~np.isnan(p).any(axis=1)
         if known.any():
             figures[subset] = score_rows(p[known], y[known], pool.classes, threshold)
+            if subset == "all units":
+                figures[subset]["reliability"] = reliability_points(p[known], y[known])
     return figures
 
 

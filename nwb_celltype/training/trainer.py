@@ -19,6 +19,7 @@ from nwb_celltype.calibration import (
     brier_score,
     expected_calibration_error,
     negative_log_likelihood,
+    reliability_points,
 )
 from nwb_celltype.classifier import OOD_THRESHOLD, Model, load_model, temper
 from nwb_celltype.classifier.inputs import has_modality
@@ -334,6 +335,8 @@ def _figures(pool: Pool, held: HeldOut, temperatures: Mapping[str, float], thres
         known = ~np.isnan(p).any(axis=1)
         if known.any():
             figures[subset] = _score(p[known], pool.labels[known], pool.classes, threshold)
+            if subset == "all units":
+                figures[subset]["reliability"] = reliability_points(p[known], pool.labels[known])
     return figures
 
 

@@ -8,17 +8,22 @@ window.AgreementView = (() => {
 
   function create(element, payload, ask, open) {
     let chosen = null;
+    let met = null;
     async function show() {
       element.replaceChildren(html("p", { class: "sub", text: "Comparing \u2026" }));
       const runs = await ask("api/runs");
-      chosen = new Set([...(chosen ?? runs.map((r) => r.name))].filter((name) => runs.some((r) => r.name === name)));
+      // a run that was saved meanwhile stands for the one that it supersedes
+      const fresh = runs.filter((run) => !run.is_superseded && !(met?.has(run.name))).map((run) => run.name);
+      const kept = [...(chosen ?? [])].filter((name) => runs.some((run) => run.name === name && !run.is_superseded));
+      chosen = new Set([...kept, ...fresh]);
+      met = new Set(runs.map((run) => run.name));
       for (const run of runs) if (chosen.size < 2) chosen.add(run.name);
       const boxes = html("fieldset", { class: "runs" }, html("legend", { text: "Runs to compare" }), ...runs.map((run) =>
         html("label", {}, html("input", { type: "checkbox", checked: chosen.has(run.name), value: run.name, onchange: (event) => {
           if (event.target.checked) chosen.add(run.name);
           else chosen.delete(run.name);
           compare(result);
-        } }), html("b", { text: run.name }), html("span", { class: "sub", text: ` ${D.words(run.source_type)}, ${run.who}` }))));
+        } }), html("b", { text: run.name }), html("span", { class: "sub", text: ` ${D.words(run.source_type)}, ${run.who}${run.is_superseded ? ", superseded" : ""}` }))));
       const result = html("div", { class: "result" });
       element.replaceChildren(html("h2", { text: "Agreement" }), boxes, result);
       await compare(result);
@@ -51,7 +56,7 @@ window.AgreementView = (() => {
         html("p", { class: "headline", text: `Cohen\u2019s kappa ${kappa(pair.kappa)}` }),
         html("p", { class: "sub", text: `Both name a class for ${pair.n_labelled} of ${pair.n_judged} units${pair.share === null ? "" : `, the same for ${pair.n_same} (${D.percent(pair.share)})`}. Only ${pair.first}: ${pair.n_first_only}; only ${pair.second}: ${pair.n_second_only}; neither: ${pair.n_neither}. With unclassified as a class: ${kappa(pair.kappa_with_unclassified)}.` }),
         html("div", { class: "scroll" }, html("table", { class: "confusion" },
-          html("thead", {}, html("tr", {}, html("th", { class: "corner", text: `${pair.first} \u2193  ${pair.second} \u2192` }), ...pair.labels.map((label) => html("th", { scope: "col" }, head(label))))),
+          html("thead", {}, html("tr", {}, html("th", { class: "corner", text: `rows: ${pair.first}, columns: ${pair.second}` }), ...pair.labels.map((label) => html("th", { scope: "col" }, head(label))))),
           html("tbody", {}, ...pair.labels.map((label, i) => html("tr", {}, html("th", { scope: "row" }, head(label)), ...pair.table[i].map((n, j) => shade(n, i === j))))))));
     }
     function disputes(found) {

@@ -328,7 +328,7 @@
     const colour = isDecided ? P.colourOf(payload, decision.label) : "var(--faint)";
     const saying = !isDecided ? "Not decided" : decision.verdict === "disagree" ? "Not this class" : decision.verdict === "cannot_tell" ? "Cannot tell" : decision.label;
     const agrees = isDecided && decision.label === current.label && decision.verdict !== "disagree" && decision.verdict !== "cannot_tell";
-    const word = agrees ? "agrees" : current.is_abstained && decision.verdict === "class" ? "names a class" : "disagrees";
+    const word = agrees ? "agrees" : current.is_abstained && decision?.verdict === "class" ? "names a class" : "disagrees";
     const about = !isDecided ? "" : `${word}${decision.run && decision.run !== review.run ? ` (looking at ${decision.run})` : ""}, ${new Date(decision.made).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
     at("decision").replaceChildren(
       html("p", { class: "who", text: review.by }),
