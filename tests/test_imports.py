@@ -65,7 +65,7 @@ ORDER = (
     "explanation < plotting",
     "layers < plotting",
     "label_frames < exporting < cli",
-    "nwb_io < exporting",
+    "nwb_io < converters < exporting",
     "provenance < exporting",
     "classifier < verification < model_store < cli",
     "verification < training",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.converters.phy.tables import EXPORT_RECORD
 from nwb_celltype.errors import InputError, RefusedError, UsageError
 from nwb_celltype.exporting.unit_labels import sorter_ids
 from nwb_celltype.nwb_io.safe_write import create_safely
@@ -21,7 +22,7 @@ from nwb_celltype.units import Units
 
 TABLES = {"cell_type": "cluster_cell_type.tsv", "cell_type_confidence": "cluster_cell_type_confidence.tsv"}
 """Columns that Phy will show, and the file of each."""
-RECORD = "nwb_celltype_export.json"
+RECORD = EXPORT_RECORD
 """Says which run the tables hold, and what they looked like when they were written."""
 
 _SAME_COUNT = 0.01  # a cluster that gained or lost more of its spikes is another one

@@ -341,7 +341,12 @@ class ReviewSession:
         runs = [run for run in read_runs(base) if run.units_path in ("", self.units_path)]
         held = {run.name for run in not_superseded(runs)}
         return [
-            {"name": r.name, "source_type": r.method.source_type, "who": r.method.who, "is_superseded": r.name not in held}
+            {
+                "name": r.name,
+                "source_type": r.method.source_type,
+                "who": r.method.who,
+                "is_superseded": r.name not in held,
+            }
             for r in runs
         ]
 

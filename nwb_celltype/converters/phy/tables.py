@@ -14,6 +14,10 @@ from nwb_celltype.converters.phy.descriptions import column_name
 _SHOWN = 5
 _HEADER_BYTES = 2**16
 _SUFFIXES = (".tsv", ".csv")
+EXPORT_RECORD = "nwb_celltype_export.json"
+"""Stands beside tables that `nwb_celltype.export` wrote."""
+EXPORTED_COLUMNS = ("cell_type", "cell_type_confidence")
+
 # C4 writes one column a file; its files are known by their names.
 _C4_FILES = ("predicted_cell_type", "pred_probability", "confidence_ratio", "model_votes")
 
@@ -62,8 +66,24 @@ def read_cluster_tables(folder: Path) -> ClusterTables:
             found.setdefault(column.name, []).append(column)
         for cluster in clusters:
             listed.setdefault(cluster, []).append(path.name)
+    if (folder / EXPORT_RECORD).is_file():
+        _drop_exported(found, notes)
     merged = {name: _merge(name, columns, notes) for name, columns in found.items()}
     return ClusterTables(merged, {k: tuple(v) for k, v in sorted(listed.items())}, tuple(notes))
+
+
+def _drop_exported(found: dict[str, list[RawColumn]], notes: list[str]) -> None:
+    """Leave out labels that were exported to Phy, from every table: Phy copies them into ``cluster_info``.
+
+    Read back they would look like somebody's labels, and a model could be taught its own answers.
+    """
+    for name in EXPORTED_COLUMNS:
+        if columns := found.pop(name, []):
+            files = ", ".join(sorted({column.file for column in columns}))
+            notes.append(
+                f"{name} ({files}) was left out: nwb-celltype export wrote it for Phy, {EXPORT_RECORD} says from which "
+                "run; to keep changes made in Phy, remove that file"
+            )
 
 
 def _read_file(path: Path, notes: list[str]) -> tuple[list[RawColumn], list[int]]:

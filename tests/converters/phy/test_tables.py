@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nwb_celltype.converters.phy import read_sorting
+from nwb_celltype.converters.phy.tables import EXPORT_RECORD, read_cluster_tables
 from nwb_celltype.converters.records import Sorting
 
 from . import folders
@@ -197,3 +198,14 @@ def test_every_known_column_is_described(folder: Path) -> None:
         folders.write_table(folder, f"cluster_{name}.tsv", ["cluster_id", name], [(0, 1.5)])
     sorting = read_sorting(folder)
     assert {name for name in names if "not stated there" in sorting.columns[name].description} == set()
+
+
+def test_labels_that_were_exported_are_not_read_back(folder: Path) -> None:
+    (folder / "cluster_cell_type.tsv").write_text("cluster_id\tcell_type\n0\tPkC_ss\n")
+    (folder / "cluster_info.tsv").write_text("cluster_id\tcell_type\tcell_type_confidence\tdepth\n0\tPkC_ss\t0.9\t40\n")
+    assert {"cell_type", "cell_type_confidence"} <= set(read_cluster_tables(folder).columns)
+    (folder / EXPORT_RECORD).write_text("{}")
+    tables = read_cluster_tables(folder)
+    assert not {"cell_type", "cell_type_confidence"} & set(tables.columns)
+    assert tables.columns["depth"].cells == {0: "40"}
+    assert any("cell_type (cluster_cell_type.tsv, cluster_info.tsv) was left out" in note for note in tables.notes)

@@ -1,0 +1,1 @@
+"""Reviews: journal, decisions, saving, agreement, and the page in a real browser."""
