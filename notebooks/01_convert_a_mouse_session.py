@@ -417,7 +417,7 @@ for unit, label, pieces in zip(own.unit_ids, own.cell_type, own.evidence, strict
 
 # %%
 annotated = nct.annotate(done.file)
-answers = nct.choose_run(annotated.file, "cerebellum_2")
+answers = nct.choose_run(annotated.file, "cerebellum_3")
 pd.DataFrame(
     {
         "cell type": answers.cell_type,

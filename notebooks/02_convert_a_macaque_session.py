@@ -355,7 +355,7 @@ plt.show()
 
 # %%
 annotated = nct.annotate(done.file)
-answers = nct.choose_run(annotated.file, "cerebellum_2")
+answers = nct.choose_run(annotated.file, "cerebellum_3")
 own = runs["expert_last_name_first_name"]
 pd.DataFrame(
     {

@@ -52,7 +52,7 @@ archive.start()
 os.environ.update(archive.env)  # DANDI_INSTANCE says which archive DANDI: means, and a token lets us publish
 
 # a lab's recordings, without labels ...
-recordings = write_sessions(Path("lab A"), ["mouse-a", "mouse-b"], seed=4)
+recordings = write_sessions(Path("lab A"), ["mouse-a", "mouse-b"], seed=6)
 archive.add_dandiset(name="Simulated recordings", identifier="900001", files=recordings, published="0.260101.1200")
 # ... and sessions of another lab, which knows what its units are
 write_sessions(Path("lab B"), ["mouse-p", "mouse-q", "mouse-r"], seed=11, ground_truth=True)
@@ -154,7 +154,8 @@ left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(labels))
 place = labels["cell_type"].map(list(COLOURS).index) + jitter
 right.scatter(place, labels["confidence"], c=labels["cell_type"].map(COLOURS), s=28, alpha=0.85, edgecolor="white", lw=0.5)
-right.axhline(0.5, color="0.6", lw=0.8, ls=":")  # below it the model gives no answer
+(run,) = nct.read_runs("labels/sub-mouse-a/sub-mouse-a_ses-1_desc-celltype_ecephys.nwb")
+right.axhline(run.confidence_threshold, color="0.6", lw=0.8, ls=":")  # below it the model gives no answer
 right.set_xticks(range(len(COLOURS)), [name.replace("_", " ") for name in COLOURS])
 right.set(ylabel="confidence", ylim=(0, 1.03), title="Confidence of every unit")
 plt.show()
@@ -235,8 +236,8 @@ print(fetched)
 from pynwb import read_nwb
 
 nwb = read_nwb(fetched.joined[0].file)
-run = nwb.processing["ecephys"]["cell_type_annotations"].cell_type_annotation_tables["cerebellum_2"]
-run.to_dataframe(index=True)[["unit", "unit_id", "cell_type", "confidence"]].round(2).head(4)
+table = nwb.processing["ecephys"]["cell_type_annotations"].cell_type_annotation_tables[run.name]
+table.to_dataframe(index=True)[["unit", "unit_id", "cell_type", "confidence"]].round(2).head(4)
 
 # %% [markdown]
 # ## Train on what others know

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.tensor_files import map_tensors, sha256_of_file, write_tensors
+from nwb_celltype.whole_folders import replace_folder
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -41,6 +42,7 @@ _MAX_NAME = 100
 _MAX_BYTES = 512 * 1024 * 1024
 _MAX_MAPPED_BYTES = 16 * 1024**3
 _MAX_MAP_BYTES = 64 * 1024 * 1024
+_PIECE = 1 << 22
 _MAX_JSON_BYTES = 64 * 1024 * 1024  # parsed JSON takes many times its size
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
@@ -251,7 +253,7 @@ def save_bundle(
     examples: Mapping[str, Any] | None = None,
     training_map: Mapping[str, NDArray[Any]] | None = None,
 ) -> Path:
-    """Write a model folder; an existing one is only replaced when it is a model folder.
+    """Write a model folder as a whole; an existing one is only replaced when it is a model folder.
 
     Parameters
     ----------
@@ -277,22 +279,17 @@ def save_bundle(
     ------
     UsageError
         If the folder exists and holds something else, or cannot be made, or the card is no JSON.
+    InputError
+        If it cannot be written; what was there before is there still.
     """
     from safetensors.numpy import save
 
     folder = Path(folder)
     check_output(folder)
-    part = None
-    if sum(value.nbytes for value in tensors.values()) > _MAX_BYTES:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-        full = {**card, "weights_sha256": write_tensors(part, tensors)}
-    else:
-        weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
-        full = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    full = dict(card)
     for optional in ("training_rows_sha256", "examples_sha256", "training_map_sha256"):
         full.pop(optional, None)
-    files = {LICENCE: licence_text.encode()} | ({} if part else {WEIGHTS: weights})
+    files = {LICENCE: licence_text.encode()}
     if training_rows is not None:
         rows = json.dumps({part: sorted(hashes) for part, hashes in training_rows.items()}, indent=0).encode()
         full["training_rows_sha256"] = hashlib.sha256(rows).hexdigest()
@@ -307,19 +304,32 @@ def save_bundle(
         files[TRAINING_MAP] = places
     else:
         full.pop("training_map", None)
+    _card_text(full, folder)  # before anything is written
+
+    def fill(new: Path) -> None:
+        if sum(value.nbytes for value in tensors.values()) > _MAX_BYTES:
+            full["weights_sha256"] = write_tensors(new / WEIGHTS, tensors)
+        else:
+            weights = save({name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())})
+            full["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+            (new / WEIGHTS).write_bytes(weights)
+        for name, data in {**files, CARD: _card_text(full, folder)}.items():
+            (new / name).write_bytes(data)
+
     try:
-        files[CARD] = (json.dumps(full, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+        replace_folder(folder, fill)
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror or error}. Make room, or name another place."
+        raise InputError(message) from error
+    return folder
+
+
+def _card_text(card: Mapping[str, Any], folder: Path) -> bytes:
+    try:
+        return (json.dumps(card, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
     except (TypeError, ValueError) as error:
         message = f"The card of {folder} cannot be written as JSON ({error}); give it finite numbers and plain values."
         raise UsageError(message) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in {TRAINING_ROWS, TRAINING_MAP, EXAMPLES} - files.keys():
-        (folder / name).unlink(missing_ok=True)
-    if part:
-        part.replace(folder / WEIGHTS)
-    for name, data in files.items():
-        _write(folder / name, data)
-    return folder
 
 
 def check_output(folder: str | Path) -> None:
@@ -433,12 +443,18 @@ def _tensors(path: Path, data: bytes | None) -> dict[str, NDArray[Any]]:
         message = f"{path} is not a readable safetensors file ({error}); get the model again."
         raise InputError(message) from error
     for name, value in tensors.items():
-        if value.dtype not in _DTYPES or not all(np.isfinite(part).all() for part in np.atleast_1d(value)):
+        if value.dtype not in _DTYPES or not _is_finite(value):
             message = (
                 f"{path}: tensor {name!r} is not finite float32 or whole numbers; the model is damaged, get it again."
             )
             raise InputError(message)
     return tensors
+
+
+def _is_finite(value: NDArray[Any]) -> bool:
+    """Whether all numbers are finite; in pieces, because the array may be a file larger than memory."""
+    flat = value.reshape(-1)
+    return all(bool(np.isfinite(flat[i : i + _PIECE]).all()) for i in range(0, flat.size, _PIECE))
 
 
 def _training_rows(folder: Path, card: Mapping[str, Any]) -> dict[str, frozenset[str]]:

@@ -176,8 +176,8 @@ class _Again:
         self.checks.append(("weights", "ok", f"{named}, sha256 {found[:12]}..."))
         spec = str(fields.get("feature_spec_version", ""))
         if spec != str(loaded.card["feature_spec_version"]):
-            said = f"the run states features {spec or 'of no version'}, the model has {loaded.card['feature_spec_version']}"
-            self.checks.append(("features", "wrong", said))
+            now = loaded.card["feature_spec_version"]
+            self.checks.append(("features", "wrong", f"the run states {spec or 'no'} version, the model has {now}"))
         parameters = _parameters(fields, stored.name)
         place = _layers_of(parameters, layers, stored.name)
         annotation = annotate_units(
@@ -297,7 +297,7 @@ def _compare_numbers(stored: Run, again: Annotation) -> tuple[str, str]:
 
 
 def _any_of_row(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return values.reshape(len(values), -1).any(axis=1)
+    return np.asarray(values.reshape(len(values), -1).any(axis=1))
 
 
 def _compare_answers(stored: Run, again: Annotation, ood_threshold: float) -> tuple[str, str]:

@@ -189,7 +189,7 @@ def test_a_detached_file_holds_what_the_page_lists(folder: Path, printed: list[s
     with h5py.File(file) as opened:
         places = re.findall(r"`(/[\w/]+)`", section)
         assert len(places) >= 4
-        assert [place for place in places if place.replace("RUN", "cerebellum_2") not in opened] == []
+        assert [place for place in places if place.replace("RUN", "cerebellum_3") not in opened] == []
         assert "units" not in opened
 
 

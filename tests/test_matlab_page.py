@@ -122,7 +122,7 @@ def test_attributes_are_those_of_the_file(match: re.Match[str], file: h5py.File)
 
 
 def test_truth_is_stored_by_the_names_that_the_page_compares_with(file: h5py.File) -> None:
-    kind = file[f"{PLACE}/cerebellum_2/is_abstained"].id.get_type()
+    kind = file[f"{PLACE}/cerebellum_3/is_abstained"].id.get_type()
     assert isinstance(kind, h5py.h5t.TypeEnumID)
     assert [kind.get_member_name(k) for k in range(kind.get_nmembers())] == [b"FALSE", b"TRUE"]
 
@@ -139,7 +139,7 @@ def test_runs_are_listed(file: h5py.File) -> None:
 
 def test_the_table_of_answers_is_that_of_the_file(file: h5py.File) -> None:
     header, *rows = shown_after("table(unit_id, cell_type")
-    by_name = {read.name: stored(file, read.path) for read in READS if "/cerebellum_2/" in read.path}
+    by_name = {read.name: stored(file, read.path) for read in READS if "/cerebellum_3/" in read.path}
     assert header.split() == ["unit_id", "cell_type", "confidence", "abstained", "reason"]
     assert len(rows) == len(by_name["unit_id"])
     for k, row in enumerate(rows):
@@ -153,11 +153,11 @@ def test_the_table_of_answers_is_that_of_the_file(file: h5py.File) -> None:
 
 def test_the_table_of_probabilities_is_that_of_the_file(file: h5py.File) -> None:
     header, *rows = shown_after("array2table(probability'")
-    labels = stored(file, f"{PLACE}/cerebellum_2/classes/label").tolist()
+    labels = stored(file, f"{PLACE}/cerebellum_3/classes/label").tolist()
     assert header.split() == labels
     values = np.array([[float(text) for text in row.split()] for row in rows])
-    probability = stored(file, f"{PLACE}/cerebellum_2/probability")
-    np.testing.assert_array_equal(values[:, 0], stored(file, f"{PLACE}/cerebellum_2/unit_id"))
+    probability = stored(file, f"{PLACE}/cerebellum_3/probability")
+    np.testing.assert_array_equal(values[:, 0], stored(file, f"{PLACE}/cerebellum_3/unit_id"))
     np.testing.assert_allclose(values[:, 1:], probability, atol=0.02)  # the processor's last digits
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
     assert "class by unit in MATLAB: {}x{}".format(*probability.T.shape) in PAGE
@@ -188,8 +188,8 @@ def test_spike_times_of_one_unit(file: h5py.File) -> None:
     train = file[times.path][starts[k] : ends[k]]  # start + 1 and a count, as h5read wants them
     assert len(train) == ends[k] - starts[k] > 100
     assert np.all(np.diff(train) > 0)
-    rows = stored(file, f"{PLACE}/cerebellum_2/unit")
-    np.testing.assert_array_equal(stored(file, "/units/id")[rows], stored(file, f"{PLACE}/cerebellum_2/unit_id"))
+    rows = stored(file, f"{PLACE}/cerebellum_3/unit")
+    np.testing.assert_array_equal(stored(file, "/units/id")[rows], stored(file, f"{PLACE}/cerebellum_3/unit_id"))
 
 
 def test_properties_of_matnwb_are_those_of_the_schema(file: h5py.File) -> None:

@@ -53,7 +53,7 @@ def test_the_snippets_run(annotated: tuple[Path, str], monkeypatch: pytest.Monke
     for snippet in snippets:
         values: dict[str, object] = {}
         exec(snippet, values)  # the page's own code, nothing else
-    assert values["run"].name == "cerebellum_2"  # type: ignore[attr-defined]
+    assert values["run"].name == "cerebellum_3"  # type: ignore[attr-defined]
 
 
 def test_the_pages_and_pictures_it_names_are_there() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evidence.optotag import is_ascending
+
+if TYPE_CHECKING:
+    from nwb_celltype.evidence.spike_index import SpikeIndex
 
 Float = NDArray[np.float64]
 
@@ -152,12 +155,33 @@ def pause_statistics(
     >>> found.problem, found.p < 1e-6, found.per_12_ms_after
     ('', True, 0.0)
     """
+    from nwb_celltype.evidence.spike_index import SpikeIndex
+
     rule = rule or PauseRule()
     cs, ss = np.asarray(complex_spikes, dtype=np.float64), np.asarray(simple_spikes, dtype=np.float64)
+    is_sound = bool(len(ss)) and is_ascending(cs) and is_ascending(ss)
+    return statistics_of(cs, SpikeIndex(ss) if is_sound else None, rule)
+
+
+def statistics_of(cs: Float, ss: SpikeIndex | None, rule: PauseRule) -> PauseStatistics:
+    """Measure the pause of one indexed train after the spikes of another.
+
+    Parameters
+    ----------
+    cs : (n,) array, seconds
+        Ascending and finite, unless `ss` is `None`.
+    ss : SpikeIndex or None
+        `None` where one of the trains is missing, or no ascending numbers.
+    rule : PauseRule
+
+    Returns
+    -------
+    PauseStatistics
+    """
     n = len(cs)
     if n < rule.min_complex_spikes:
         return PauseStatistics(n, problem=f"only {n} spikes, {rule.min_complex_spikes} are needed")
-    if not (is_ascending(cs) and is_ascending(ss)) or not len(ss):
+    if ss is None:
         return PauseStatistics(n, problem="spike times are missing or not ascending numbers")
     after, before = _count(cs, ss, rule.after_ms), _count(cs, ss, rule.before_ms)
     rate_after, rate_before = after / n / _seconds(rule.after_ms), before / n / _seconds(rule.before_ms)
@@ -167,7 +191,7 @@ def pause_statistics(
     mean, dispersion = _usual_count(cs, ss, rule)
     rate_local = mean / _seconds(rule.after_ms)
     near = _count(cs, ss, rule.near_ms) / n / _seconds(rule.near_ms)
-    following = np.searchsorted(ss, cs + rule.after_ms[0] * 1e-3)
+    following = ss.positions(cs + rule.after_ms[0] * 1e-3)
     has_next = following < len(ss)
     found = PauseStatistics(
         n_complex_spikes=n,
@@ -178,7 +202,7 @@ def pause_statistics(
         rate_local_hz=rate_local,
         near_ratio=near / rate_local if rate_local > 0 else np.nan,
         leads=_leads(cs, ss, rate_local, rule),
-        pause_ms=float(np.median(ss[following[has_next]] - cs[has_next])) * 1e3 if has_next.any() else np.nan,
+        pause_ms=float(np.median(ss.spike_times[following[has_next]] - cs[has_next])) * 1e3 if has_next.any() else np.nan,
         p=_p_value(after, before, n * mean, dispersion, rule),
     )
     return replace(found, problem=_problem(found, rule))
@@ -188,12 +212,11 @@ def _seconds(window_ms: tuple[float, float]) -> float:
     return (window_ms[1] - window_ms[0]) * 1e-3
 
 
-def _count(cs: Float, ss: Float, window_ms: tuple[float, float]) -> int:
-    stops = np.searchsorted(ss, cs + window_ms[1] * 1e-3)
-    return int(np.sum(stops - np.searchsorted(ss, cs + window_ms[0] * 1e-3)))
+def _count(cs: Float, ss: SpikeIndex, window_ms: tuple[float, float]) -> int:
+    return int(np.sum(ss.counts(cs, window_ms[0] * 1e-3, window_ms[1] * 1e-3)))
 
 
-def _usual_count(cs: Float, ss: Float, rule: PauseRule) -> tuple[float, float]:
+def _usual_count(cs: Float, ss: SpikeIndex, rule: PauseRule) -> tuple[float, float]:
     """Mean count and its dispersion in windows as long as the pause, some way off on both sides."""
     width = _seconds(rule.after_ms)
     first, last = rule.local_ms[0] * 1e-3, rule.local_ms[1] * 1e-3
@@ -201,12 +224,12 @@ def _usual_count(cs: Float, ss: Float, rule: PauseRule) -> tuple[float, float]:
     if not len(starts):
         starts = np.array([first])
     offsets = np.concatenate([starts, -starts - width])
-    counts = np.stack([np.searchsorted(ss, cs + o + width) - np.searchsorted(ss, cs + o) for o in offsets])
+    counts = np.stack([ss.counts(cs, o, o + width) for o in offsets.tolist()])
     mean = float(counts.mean())
     return mean, max(float(counts.var()) / mean, 1.0) if mean > 0 else 1.0
 
 
-def _leads(cs: Float, ss: Float, rate_local: float, rule: PauseRule) -> bool:
+def _leads(cs: Float, ss: SpikeIndex, rate_local: float, rule: PauseRule) -> bool:
     """Whether any 2 ms before the first train hold many more spikes of the second than usual."""
     expected = rate_local * _PEAK_BIN_MS * 1e-3 * len(cs)
     limit = rule.max_peak_ratio * expected + 3 * np.sqrt(expected) + 3

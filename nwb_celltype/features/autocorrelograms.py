@@ -1,22 +1,23 @@
 """Autocorrelograms of a spike train at each of its firing rates: the 3D-ACG, in one definition for every machine.
 
-A spike is a trigger at the rate at which the unit fired around it. Triggers are put into rows by rate, slowest first,
-and each row holds the probability of a spike in each millisecond around its triggers.
-
-Rates come from the number of inter-spike intervals inside 250 ms, a whole number and two fractions, so that hardly
-anything is rounded. Only where two rates agree to twelve digits does rounding decide which row a trigger is in; there,
-the 250 terms are summed in one fixed order with fixed rounding, so that every machine agrees, and with published maps.
+A spike is a trigger at the rate at which the unit fired around it. Triggers are put into rows by rate, slowest first
+(`trigger_rows`), and each row holds the probability of a spike in each millisecond around its triggers
+(`trigger_counts`).
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.features.threads import over_units
+from nwb_celltype.features.trigger_counts import count_around
+from nwb_celltype.features.trigger_rows import Stretch, rates_and_rows
 from nwb_celltype.intervals import merged_intervals
 
 N_ROWS = 10
@@ -27,13 +28,27 @@ N_LOG_LAGS = 100
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
 
-_HALF_BOXCAR = 125
-_BOXCAR = 2 * _HALF_BOXCAR
 _TIE_MS = 1e-6  # spikes sit on sampling grids that meet the edges of 1 ms bins: a nanosecond decides no bin
-_TIE = 1e-12
-_LANES = 32
-_SPLIT = 134217729.0  # 2**27 + 1, halves the digits of a double
+_LONGEST_S = 1e12  # later times do not fit into whole milliseconds
 _SMOOTHING_BINS = 1.0
+
+
+class RateAutocorrelograms(NamedTuple):
+    """A 3D-ACG with what its rows stand for.
+
+    Attributes
+    ----------
+    acg : (n_rows, n_lags) array
+        As `acg_3d` returns it.
+    rates_hz : (n_rows,) array
+        Mean of the rates around the spikes of each row; NaN for a row without spikes.
+    n_triggers : (n_rows,) int64 array
+        Spikes of which each row is the mean; 0 where it is empty.
+    """
+
+    acg: Float
+    rates_hz: Float
+    n_triggers: Integer
 
 
 def acg_3d(
@@ -85,21 +100,105 @@ def acg_3d(
     >>> acg.shape, acg[0, 1000 + np.array([19, 20, 40])].tolist()
     ((10, 2001), [0.0, 1.0, 1.0])
     """
+    return acg_3d_with_rates(
+        spike_times, obs_intervals, window_ms=window_ms, n_rows=n_rows, log_lags=log_lags
+    ).acg
+
+
+def acg_3d_with_rates(
+    spike_times: Float,
+    obs_intervals: Float | None = None,
+    *,
+    window_ms: int = WINDOW_MS,
+    n_rows: int = N_ROWS,
+    log_lags: bool = False,
+) -> RateAutocorrelograms:
+    """Autocorrelograms of a unit at `n_rows` firing rates, and these rates.
+
+    Parameters and errors are those of `acg_3d`.
+
+    Returns
+    -------
+    RateAutocorrelograms
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nwb_celltype.features import acg_3d_with_rates
+    >>> found = acg_3d_with_rates(np.arange(0, 60, 0.02))
+    >>> found.rates_hz[0].round(), found.n_triggers.tolist()
+    (np.float64(50.0), [2900, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    """
     if window_ms < 2 or window_ms % 2 or n_rows < 1:
         message = f"The window must be an even number of ms and there must be rows, not {window_ms} ms and {n_rows}."
         raise UsageError(message)
     half = window_ms // 2
-    pieces = _pieces(_checked(spike_times), obs_intervals)
-    boundaries = [_boundaries(bins) for bins, _, _ in pieces]
-    rates = [_rates(bins, m, *ends) for (bins, *ends), m in zip(pieces, boundaries, strict=True)]
     counts, n_triggers = np.zeros((n_rows, window_ms + 1), dtype=np.int64), np.zeros(n_rows, dtype=np.int64)
-    if pieces:
-        rows = _rows(pieces, boundaries, rates, n_rows)
-        for (bins, start, stop), row in zip(pieces, rows, strict=True):
-            _count_pairs(bins, row, start, stop, half, counts, n_triggers)
+    totals, n_spikes = np.zeros(n_rows), np.zeros(n_rows, dtype=np.int64)
+    stretches = _stretches(_checked(spike_times), obs_intervals)
+    for (bins, start, stop), rates, rows in zip(stretches, *rates_and_rows(stretches, n_rows), strict=True):
+        count_around(bins, rows, start, stop, half, counts, n_triggers)
+        _add_rates(rates, rows, totals, n_spikes)
     counts[:, half] = 0
     acg = counts / np.maximum(n_triggers, 1)[:, None]
-    return log_acg_3d(acg) if log_lags else acg
+    rates_hz = np.divide(totals, n_spikes, out=np.full(n_rows, np.nan), where=n_spikes > 0)
+    return RateAutocorrelograms(log_acg_3d(acg) if log_lags else acg, rates_hz, n_triggers)
+
+
+def acgs_3d(
+    spike_times: Iterable[Float],
+    obs_intervals: Iterable[Float | None] | None = None,
+    *,
+    window_ms: int = WINDOW_MS,
+    n_rows: int = N_ROWS,
+    log_lags: bool = False,
+    n_threads: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Float:
+    """3D-ACGs of many units, computed side by side; trains are read one after the other, as they are needed.
+
+    Parameters
+    ----------
+    spike_times : iterable of (n_spikes,) arrays, seconds, ascending
+        Such as `Units.spike_times`.
+    obs_intervals : iterable of (n_intervals, 2) arrays or None, optional
+        One entry a unit, such as `Units.obs_intervals`.
+    window_ms, n_rows, log_lags
+        As for `acg_3d`.
+    n_threads : int, optional
+        By default as many as there are processors for this process; ``OMP_NUM_THREADS`` lowers it.
+    progress : callable, optional
+        Called after each unit with a task, the units done and the number of units.
+
+    Returns
+    -------
+    (n_units, n_rows, window_ms + 1) array, or (n_units, n_rows, 201) array with `log_lags`
+
+    Raises
+    ------
+    InputError
+        If spike times are NaN, negative or not ascending; the message says of which row.
+    UsageError
+        If `window_ms` is not even and positive, or there is no row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nwb_celltype.features import acgs_3d
+    >>> acgs_3d([np.arange(0, 60, 0.02), np.arange(0, 60, 0.1)], log_lags=True).shape
+    (2, 10, 201)
+    """
+
+    def one(row: int, times: Float, intervals: Float | None) -> Float:
+        try:
+            return acg_3d(times, intervals, window_ms=window_ms, n_rows=n_rows, log_lags=log_lags)
+        except InputError as error:
+            message = f"Row {row}: {error}"
+            raise InputError(message) from error
+
+    found = list(over_units(one, spike_times, obs_intervals, n_threads=n_threads, task="3D-ACG", progress=progress))
+    n_lags = 2 * N_LOG_LAGS + 1 if log_lags else window_ms + 1
+    return np.stack(found) if found else np.empty((0, n_rows, n_lags))
 
 
 def log_acg_3d(acg: Float) -> Float:
@@ -147,7 +246,7 @@ def log_lags_ms(window_ms: int = WINDOW_MS) -> Float:
 
 def _checked(spike_times: Float) -> Float:
     times = np.ascontiguousarray(spike_times, dtype=np.float64)
-    if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) < 0).any() or (times[:1] < 0).any():
+    if times.ndim != 1 or not _ascend(times):
         message = (
             "Spike times must be one row of finite seconds from 0 on, in ascending order; "
             f"these are {times.size} values of shape {times.shape}. Correct the units table."
@@ -156,192 +255,44 @@ def _checked(spike_times: Float) -> Float:
     return times
 
 
-def _pieces(times: Float, obs_intervals: Float | None) -> list[tuple[Integer, int, int]]:
+def _stretches(times: Float, obs_intervals: Float | None) -> list[Stretch]:
     """Milliseconds of the spikes of each observed stretch, and where it starts and stops, in ms from time 0."""
     if obs_intervals is None or len(obs_intervals) == 0:
         bins = _milliseconds(times)
-        return [(bins, 0, int(bins[-1]) + 1)] if len(bins) else []
-    pieces = []
+        return [Stretch(bins, 0, int(bins[-1]) + 1)] if len(bins) else []
+    stretches = []
     for start, stop in merged_intervals(np.asarray(obs_intervals, dtype=np.float64)).tolist():
         inside = times[np.searchsorted(times, start, "left") : np.searchsorted(times, stop, "right")]
         if len(inside):
             bins = _milliseconds(inside)
             end = bins[-1] if np.isinf(stop) else max(bins[-1], _milliseconds(np.array([stop]))[0] - 1)
-            pieces.append((bins, int(min(bins[0], np.ceil(max(start, 0.0) * 1e3 - _TIE_MS))), int(end) + 1))
-    return pieces
+            first = min(bins[0], np.ceil(max(start, 0.0) * 1e3 - _TIE_MS))
+            stretches.append(Stretch(bins, int(first), int(end) + 1))
+    return stretches
 
 
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _ascend(times: Float) -> bool:
+    """Are these times from 0 to the longest, each at least as late as the one before?"""
+    n = len(times)
+    if n == 0:
+        return True
+    n_wrong = 0
+    for i in range(n - 1):
+        n_wrong += not times[i] <= times[i + 1]  # NaN is wrong too
+    return n_wrong == 0 and 0 <= times[0] and times[n - 1] <= _LONGEST_S
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
 def _milliseconds(times: Float) -> Integer:
-    return np.floor(times * 1e3 + _TIE_MS).astype(np.int64)
-
-
-def _boundaries(bins: Integer) -> Integer:
-    """Distinct middles between neighbouring spikes: from one to the next, the rate is one over their distance."""
-    return np.unique(bins[:-1] + (bins[1:] - bins[:-1]) // 2)
-
-
-def _rates(bins: Integer, boundaries: Integer, start: int, stop: int) -> Float:
-    """(n_spikes,) rate around each spike in Hz, exact but for the last digits."""
-    low, high = np.maximum(bins - _HALF_BOXCAR, start), np.minimum(bins + _HALF_BOXCAR, stop)
-    if len(boundaries) < 2:
-        return np.zeros(len(bins))
-    whole_1, part_1 = _intervals_before(low, boundaries)
-    whole_2, part_2 = _intervals_before(high, boundaries)
-    # Inside one interval the two fractions have the same denominator, and nothing cancels.
-    width = np.diff(boundaries)[whole_1]
-    inside = np.clip(high, boundaries[0], boundaries[-1]) - np.clip(low, boundaries[0], boundaries[-1])
-    n_intervals = np.where(whole_1 == whole_2, inside / width, (whole_2 - whole_1) + (part_2 - part_1))
-    return np.asarray(n_intervals / (high - low) * 1e3)
-
-
-def _intervals_before(position: Integer, boundaries: Integer) -> tuple[Integer, Float]:
-    """Whole intervals between the first boundary and a position, and the part of the one that it lies in."""
-    inside = np.clip(position, boundaries[0], boundaries[-1])
-    whole = np.minimum(np.searchsorted(boundaries, inside, side="right") - 1, len(boundaries) - 2)
-    return whole, (inside - boundaries[whole]) / np.diff(boundaries)[whole]
-
-
-def _rows(
-    pieces: list[tuple[Integer, int, int]], boundaries: list[Integer], rates: list[Float], n_rows: int
-) -> list[Integer]:
-    """Row of each spike: the first whose upper edge its rate does not exceed; the last for all above."""
-    every = np.concatenate(rates)
-    order = np.argsort(every, kind="stable")
-    ranked = every[order]
-    offsets = np.concatenate([[0], np.cumsum([len(r) for r in rates])])
-    n = len(ranked)
-
-    settled = 0
-
-    def settle(rank: int) -> None:
-        """Put ranks that are tied with one into the order of their sums as rounded; ranks come in ascending order."""
-        nonlocal settled
-        if rank < settled:
-            return
-        first = int(np.searchsorted(ranked, ranked[rank] * (1 - _TIE), side="left"))
-        last = int(np.searchsorted(ranked, ranked[rank] * (1 + _TIE), side="right"))
-        settled = max(last, rank + 1)
-        if last - first < 2:
-            return
-        tied = order[first:last]
-        piece_of = np.searchsorted(offsets, tied, side="right") - 1
-        for piece in np.unique(piece_of).tolist():
-            bins, start, stop = pieces[piece]
-            spikes = tied[piece_of == piece]
-            at = bins[spikes - offsets[piece]]
-            is_whole = (at - _HALF_BOXCAR >= start) & (at + _HALF_BOXCAR <= stop)
-            every[spikes[is_whole]] = _rounded_rates(boundaries[piece], at[is_whole])
-        order[first:last] = tied[np.argsort(every[tied], kind="stable")]
-        ranked[first:last] = every[order[first:last]]
-
-    row = np.full(n, n_rows - 1, dtype=np.int64)
-    done = 0
-    for k in range(1, n_rows + 1):
-        # In doubles, as quantiles are usually computed: a rank that is whole on paper may end just below, and the
-        # trigger of that rank then lies above the edge.
-        position = (n - 1) * (k * (1.0 / (n_rows + 1)))
-        rank = int(position)
-        part = position - rank
-        for each in (rank, rank + 1) if part else (rank,):
-            settle(each)
-        last = int(np.searchsorted(ranked, _between(ranked, rank, part), side="right"))
-        row[order[done:last]] = k - 1
-        done = max(done, last)
-    return [row[a:b] for a, b in pairwise(offsets)]
-
-
-def _between(ranked: Float, rank: int, part: float) -> float:
-    """Value between two neighbours, reckoned from the nearer one."""
-    low = float(ranked[rank])
-    if not part:
-        return low
-    high = float(ranked[rank + 1])
-    return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
+    bins = np.empty(len(times), dtype=np.int64)
+    for i in range(len(times)):
+        bins[i] = int(np.floor(times[i] * 1e3 + _TIE_MS))
+    return bins
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _rounded_rates(boundaries: Integer, at: Integer) -> Float:
-    rates = np.empty(len(at))
-    for i in range(len(at)):
-        rates[i] = _rounded_rate(boundaries, at[i])
-    return rates
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _rounded_rate(boundaries: Integer, at: int) -> float:
-    """Rate around a millisecond, summed in 32 strands of which each addition rounds once, then strand by strand."""
-    term, rest = np.zeros(_BOXCAR), np.zeros(_BOXCAR)
-    weight = 1.0 / _BOXCAR
-    k = np.searchsorted(boundaries, at - _HALF_BOXCAR, side="right") - 1
-    for i in range(_BOXCAR):
-        position = at - _HALF_BOXCAR + i
-        while k + 1 < len(boundaries) and boundaries[k + 1] <= position:
-            k += 1
-        if 0 <= k < len(boundaries) - 1:
-            rate = 1.0 / ((boundaries[k + 1] - boundaries[k]) * 1e-3)
-            term[i] = rate * weight
-            rest[i] = _lost(rate, weight, term[i])
-    strands = np.zeros(_LANES)
-    n_full = _BOXCAR // _LANES * _LANES
-    n_half = _BOXCAR // (_LANES // 2) * (_LANES // 2)
-    for i in range(n_full):
-        strands[i % _LANES] = _added(strands[i % _LANES], term[i], rest[i])
-    for block in range(4):  # strands 4 to 7 of each eight join 0 to 3
-        for lane in range(4):
-            strands[block * 4 + lane] = strands[block * 8 + lane] + strands[block * 8 + 4 + lane]
-    for i in range(n_full, n_half):
-        strands[i - n_full] = _added(strands[i - n_full], term[i], rest[i])
-    for lane in range(4):
-        strands[lane] = ((strands[lane] + strands[4 + lane]) + strands[8 + lane]) + strands[12 + lane]
-    total = (strands[0] + strands[2]) + (strands[1] + strands[3])
-    for i in range(n_half, _BOXCAR):
-        total = _added(total, term[i], rest[i])
-    return float(total)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _lost(a: float, b: float, product: float) -> float:
-    """What rounding took from a product (Dekker)."""
-    a_high = _SPLIT * a - (_SPLIT * a - a)
-    b_high = _SPLIT * b - (_SPLIT * b - b)
-    a_low, b_low = a - a_high, b - b_high
-    return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _added(total: float, term: float, rest: float) -> float:
-    """Total plus a product given as two parts, rounded once (Knuth's sum of two, and what was left over)."""
-    added = total + term
-    back = added - total
-    return added + (((total - (added - back)) + (term - back)) + rest)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _count_pairs(
-    bins: Integer, row: Integer, start: int, stop: int, half: int, counts: Integer, n_triggers: Integer
-) -> None:
-    """Count, for each trigger, the milliseconds with spikes around it; each pair is met once and serves both."""
-    n = len(bins)
-    last = bins[n - 1]
-    i = 0
-    while i < n:
-        here = bins[i]
-        after = i + 1
-        while after < n and bins[after] == here:
-            after += 1
-        times = after - i
-        is_trigger = here - half >= start and here + half + 1 < stop and here < last
-        if is_trigger:
-            n_triggers[row[i]] += times
-        previous = here
-        for j in range(after, n):
-            lag = bins[j] - here
-            if lag > half:
-                break
-            there = bins[j]
-            if there != previous and is_trigger:
-                counts[row[i], half + lag] += times
-            if there - half >= start and there + half + 1 < stop and there < last:
-                counts[row[j], half - lag] += 1
-            previous = there
-        i = after
+def _add_rates(rates: Float, rows: NDArray[np.int32], totals: Float, n_spikes: Integer) -> None:
+    for i in range(len(rates)):
+        totals[rows[i]] += rates[i]
+        n_spikes[rows[i]] += 1

@@ -170,7 +170,7 @@ def measure_agreement(
 
     Examples
     --------
-    >>> found = measure_agreement("session.nwb", ["cerebellum_2", "expert_jane_doe"])  # doctest: +SKIP
+    >>> found = measure_agreement("session.nwb", ["cerebellum_3", "expert_jane_doe"])  # doctest: +SKIP
     >>> round(found.pairs[0].kappa, 2), [each.unit for each in found.disputed]  # doctest: +SKIP
     (0.81, [9, 21])
     """

@@ -204,6 +204,7 @@ class ReviewSession:
                 "server": self.id,
                 "by": self.reviewer.text,
                 "run": self.reviewed.name,
+                "classes": list(self.taxonomy.labels),
                 "units_path": self.units_path,
                 "file": self.file.name,
                 "target": str(self.target),
@@ -447,9 +448,7 @@ def _classes(shown: list[dict[str, Any]], taxonomy: Taxonomy) -> list[dict[str, 
         for c in taxonomy.classes
         if c.label not in labels
     ]
-    offered = {*taxonomy.labels, UNCLASSIFIED}
-    every = [*shown[:-1], *further, shown[-1]]
-    return [{**one, "is_offered": one["label"] in offered} for one in every]
+    return [*shown[:-1], *further, shown[-1]]
 
 
 def _pairs_json(units: Units, runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def test_a_folder_is_annotated(written: Path, done: Path) -> None:
     assert columns["unit_id"] == [10, 12, 13] * 3
     assert columns["region"] == ["Lobule V", "", "Flocculus"] * 3
     assert columns["file"] == sorted(columns["file"])
-    assert set(columns["model"]) == {"cerebellum 2"}
+    assert set(columns["model"]) == {"cerebellum 3"}
     sums = np.sum([columns[name] for name in columns if name.startswith("probability_")], axis=0)
     np.testing.assert_allclose(sums, 1.0, atol=1e-5)
     source = read_source(done / label_files(done)[0])
@@ -173,11 +173,11 @@ def test_another_threshold_adds_a_run(written: Path, labelled: Path) -> None:
     result = here(written, labelled, threshold=0.99, glob="*m0*")
     assert statuses(result)["sub-m0_ses-a_ecephys.nwb"] == "done"
     old, new = read_runs(labelled / label_files(labelled)[0])
-    assert (old.name, new.name, new.supersedes) == ("cerebellum_2", "cerebellum_2_2", "cerebellum_2")
+    assert (old.name, new.name, new.supersedes) == ("cerebellum_3", "cerebellum_3_2", "cerebellum_3")
     assert new.is_abstained.all()
     assert not old.is_abstained.any()
     rows = [row for row in zip(table(labelled)["run"], table(labelled)["is_abstained"], strict=True)]
-    assert rows == [("cerebellum_2_2", True)] * 3 + [("cerebellum_2", False)] * 6
+    assert rows == [("cerebellum_3_2", True)] * 3 + [("cerebellum_3", False)] * 6
 
 
 def test_what_is_skipped_and_why(recordings: Path, tmp_path: Path) -> None:

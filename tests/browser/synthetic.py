@@ -189,7 +189,7 @@ def _unit(rng: np.random.Generator, file: int, unit_id: int, centres: dict[str, 
         ],
         "waveform": _waveform(rng, true, x_um, depth) if has_waveform else None,
         "explanation": _explanation(rng, named),
-        "labels": {"cerebellum_2": "unclassified" if reason else named},
+        "labels": {"cerebellum_3": "unclassified" if reason else named},
     }
 
 
@@ -210,7 +210,7 @@ def _file(file: int, units: list[dict[str, Any]]) -> dict[str, Any]:
         "start_time": f"2025-0{file + 3}-14T10:21:00+00:00",
         "units_path": "/units",
         "run": {
-            "name": "cerebellum_2",
+            "name": "cerebellum_3",
             "created": "2025-11-21T18:02:11+00:00",
             "source_type": "classifier",
             "who": "nwb-celltype",
@@ -226,7 +226,7 @@ def _file(file: int, units: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "runs": [
             {
-                "name": "cerebellum_2",
+                "name": "cerebellum_3",
                 "source_type": "classifier",
                 "who": "nwb-celltype",
                 "created": "2025-11-21T18:02:11+00:00",

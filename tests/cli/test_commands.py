@@ -289,7 +289,7 @@ def test_models_are_shown_and_verified(run: Runner, small_model: Path, tmp_path:
     found = json.loads(said.out)
     assert (said.code, found["is_sound"]) == (0, True)
     assert {check["check"]: check["result"] for check in found["checks"]} == dict.fromkeys(
-        ("hashes", "shapes", "answers", "training data"), "ok"
+        ("hashes", "shapes", "answers", "training map", "training data"), "ok"
     )
     said = run("models", "verify", small_model / "small", "--data", small_model / "unseen.npz")
     assert said.code == 3

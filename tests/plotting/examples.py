@@ -38,7 +38,7 @@ def run() -> Run:
     """Unit 3 is a Purkinje cell; 7 was not sure enough; 11 is like nothing known, and has no probabilities."""
     probability = np.array([[0.02, 0.03, 0.05, 0.1, 0.8], [0.5, 0.1, 0.1, 0.2, 0.1], [np.nan] * 5], dtype=np.float32)
     return Run(
-        name="cerebellum_2",
+        name="cerebellum_3",
         method=Method("classifier", {"model_name": "cerebellum", "model_version": "2"}),
         classes=CLASSES,
         unit_ids=np.array(IDS),

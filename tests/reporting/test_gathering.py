@@ -22,7 +22,7 @@ from nwb_celltype.runs import CONTAINER_PATH, choose_run
 
 from ..test_runs import by_hand
 
-RUN = f"{CONTAINER_PATH}/cerebellum_2"
+RUN = f"{CONTAINER_PATH}/cerebellum_3"
 
 
 def notes_of(view: ReportView) -> str:
@@ -39,7 +39,7 @@ def test_answers_are_those_of_the_run(annotated: Path, view: ReportView) -> None
     shown = np.array([unit.probability for unit in view.units])
     np.testing.assert_array_equal(shown, run.probability.astype(np.float64))
     assert view.files[0].notes == ()
-    assert {unit.labels["cerebellum_2"] for unit in view.units} == set(run.cell_type.tolist())
+    assert {unit.labels["cerebellum_3"] for unit in view.units} == set(run.cell_type.tolist())
 
 
 def test_panels_are_those_of_the_spikes_and_waveforms(annotated: Path, view: ReportView) -> None:
@@ -154,7 +154,7 @@ def expert(file: Path) -> Path:
 def test_labels_of_people_come_first(expert: Path) -> None:
     view = gather(expert)
     assert [(unit.unit_id, unit.label) for unit in view.units] == [(1, "PkC_ss"), (4, "GrC"), (5, "PkC_cs")]
-    assert view.units[1].labels == {"cerebellum_2": "PkC_ss", "expert_doe_j": "GrC"}
+    assert view.units[1].labels == {"cerebellum_3": "PkC_ss", "expert_doe_j": "GrC"}
     assert [unit.partner for unit in view.units] == ["0:5", None, "0:1"]
     said = notes_of(view)
     assert "labels of the kind 'expert'" in said
@@ -166,7 +166,7 @@ def test_labels_of_people_seen_with_a_model(expert: Path) -> None:
     view = gather(expert, model="cerebellum", explain=False)
     assert "which did not make this run" in notes_of(view)
     assert all(unit.map_xy is not None and unit.spread is None for unit in view.units)
-    other = gather(expert, run="cerebellum_2", units=[12, 1], explain=False)
+    other = gather(expert, run="cerebellum_3", units=[12, 1], explain=False)
     assert [unit.unit_id for unit in other.units] == [12, 1]
     assert "CAUTION" not in notes_of(other)
 

@@ -19,7 +19,7 @@ from nwb_celltype.units import read_units
 LABELS = ("PkC_ss", "PkC_cs", "MLI", "GoC", "MFB")
 RATE_HZ = {"PkC_ss": 60.0, "PkC_cs": 1.1, "MLI": 14.0, "GoC": 9.0, "MFB": 30.0}
 HOSTILE = "<img src=x onerror=document.title='owned'></script><b>"
-RUN = "cerebellum_2"
+RUN = "cerebellum_3"
 DURATION_S = 100.0
 
 

@@ -16,7 +16,10 @@ def run(
 ) -> Run:
     labels = np.array(list(said.values()))
     abstained = labels == "unclassified"
-    reason = ["not_labelled" if unit in skipped else "low_confidence" if label == "unclassified" else "" for unit, label in said.items()]  # fmt: skip
+    reason = [
+        "not_labelled" if unit in skipped else "low_confidence" if label == "unclassified" else ""
+        for unit, label in said.items()
+    ]
     classes = tuple(sorted({*labels.tolist()} - {"unclassified"}))
     ids = np.array(list(said), dtype=np.int64)
     texts = np.array(reason)
@@ -83,7 +86,7 @@ def test_runs_that_were_superseded_are_only_compared_by_name() -> None:
 
 def test_what_cannot_be_compared_is_said() -> None:
     one, other = run("one", {1: "a"}), run("other", {1: "a"}, path="/elsewhere")
-    with pytest.raises(InputError, match="the runs has 1|Two runs are needed"):
+    with pytest.raises(InputError, match="Two runs are needed"):
         measure_agreement([one])
     with pytest.raises(UsageError, match="has no run 'none'; it has one, other"):
         measure_agreement([one, other], ["one", "none"])

@@ -138,7 +138,8 @@ def test_a_killed_server_loses_nothing_and_nothing_comes_twice(server: Server, o
         """async (event) => {
             const token = new URLSearchParams(location.search).get("token");
             const headers = { "X-Review-Token": token, "Content-Type": "application/json" };
-            return (await fetch("api/events", { method: "POST", headers, body: JSON.stringify({ events: [event] }) })).json();
+            const body = JSON.stringify({ events: [event] });
+            return (await fetch("api/events", { method: "POST", headers, body })).json();
         }""",
         again,
     )

@@ -25,14 +25,15 @@
     error.status = answer.status;
     throw error;
   }
-  function banner(key, sentence, kind = "warn") {
+  function banner(key, sentence, kind = "warn", isClosable = false) {
     let node = document.querySelector(`[data-banner="${key}"]`);
     if (!sentence) return node?.remove();
     if (!node) {
-      node = html("p", { class: `banner ${kind}`, "data-banner": key });
+      node = html("p", { class: `banner ${kind}`, "data-banner": key }, html("span", {}));
+      if (isClosable) node.append(html("button", { type: "button", class: "quiet", "aria-label": "Close", text: "\u2715", onclick: () => node.remove() }));
       at("banners").append(node);
     }
-    if (node.textContent !== sentence) node.textContent = sentence;
+    if (node.firstChild.textContent !== sentence) node.firstChild.textContent = sentence;
   }
   function toast(sentence, kind = "") {
     const node = html("p", { class: `toast ${kind}`, text: sentence });
@@ -55,17 +56,31 @@
     unit.isDisputed = said.size > 1;
   }
   for (const pair of payload.pairs) for (const id of [pair.reference, pair.target]) units.get(id)?.pairs.push(pair);
-  const classes = payload.classes.filter((c) => c.is_offered && c.label !== UNCLASSIFIED);
+  // in the order of the taxonomy, so that a key means the same class whichever model is looked at
+  const classes = review.classes.map((label) => payload.classes.find((c) => c.label === label));
   const run = payload.files[0].run;
   document.title = `Review of ${review.file}`;
   at("title").textContent = review.file;
   at("about").textContent = `${review.by} looks at ${review.run} (${D.words(run.source_type ?? "run")})`;
-  for (const note of [...payload.files[0].notes.filter((text) => text.startsWith("CAUTION"))]) banner(`note-${note.length}`, note);
+  payload.files[0].notes.filter((text) => text.startsWith("CAUTION")).forEach((note, i) => banner(`note-${i}`, note, "warn", true));
   if (review.n_damaged) banner("damaged", `The journal has ${review.n_damaged} unreadable line(s), as a killed server leaves them. What the page had confirmed is whole.`, "mild");
 
+  // A reload keeps the name of the tab; a copy of the tab gets a new one, since the name is held by a lock.
+  async function ownName() {
+    const kept = sessionStorage.getItem("review-tab") ?? crypto.randomUUID();
+    const isFree = await new Promise((tell) => {
+      navigator.locks.request(`nwb-celltype-review-tab/${kept}`, { ifAvailable: true }, (lock) => {
+        tell(Boolean(lock));
+        return lock ? new Promise(() => {}) : undefined; // held as long as the page is open
+      });
+    });
+    const name = isFree ? kept : crypto.randomUUID();
+    sessionStorage.setItem("review-tab", name);
+    return name;
+  }
+
   // --- decisions: those the server has, then those on their way
-  let tab = sessionStorage.getItem("review-tab");
-  if (!tab) sessionStorage.setItem("review-tab", (tab = crypto.randomUUID()));
+  const tab = await ownName();
   const outbox = Outbox.open(review.id, tab);
   const known = new Map(); // id -> event of the journal
   let since = 0;
