@@ -84,9 +84,9 @@ def vary_waveform(waveform: Array, rate_hz: float, rng: Generator) -> tuple[Arra
     wave = waveform - np.median(waveform[: max(5, len(waveform) // 8)])
     wave = wave / (np.abs(wave).max() + 1e-12)
     if rng.random() < 0.5:
-        wave = _filter(wave, "high", _log_uniform(HIGH_PASS_HZ, rng), rate_hz, is_causal=rng.random() < 0.5)
+        wave = filtered(wave, "high", _log_uniform(HIGH_PASS_HZ, rng), rate_hz, is_causal=rng.random() < 0.5)
     if rng.random() < 0.3:
-        wave = _filter(wave, "low", _log_uniform(LOW_PASS_HZ, rng), rate_hz, is_causal=rng.random() < 0.5)
+        wave = filtered(wave, "low", _log_uniform(LOW_PASS_HZ, rng), rate_hz, is_causal=rng.random() < 0.5)
     wave = wave + rng.normal(size=len(wave)) * _log_uniform(NOISE, rng)
     return wave, rate_hz * float(np.exp(rng.normal() * STRETCH_SD))
 
@@ -122,7 +122,8 @@ def _vary_waveform(waveform: Array | None, rate_hz: float, rng: Generator) -> tu
     return vary_waveform(np.asarray(waveform, dtype=np.float64), rate_hz, rng)
 
 
-def _filter(wave: Array, kind: str, corner_hz: float, rate_hz: float, *, is_causal: bool) -> Array:
+def filtered(wave: Array, kind: str, corner_hz: float, rate_hz: float, *, is_causal: bool) -> Array:
+    """First-order Butterworth filter of a mean waveform, whose ends are held; `kind` is ``high`` or ``low``."""
     b, a = butter(1, min(corner_hz / (rate_hz / 2), 0.9), kind)
     padded = np.pad(wave, _PADDING, mode="edge")
     filtered = lfilter(b, a, padded) if is_causal else filtfilt(b, a, padded)
