@@ -4,8 +4,8 @@ Run:  python benchmarks/robustness.py --data-dir DIR [--seeds 1] [--members 10] 
 
 Five contiguous blocks of the macaque units, as in `accuracy.py`. Models are taught the units as recorded, and asked
 about the others as another filter, a noisier average or a shorter recording would have shown them. Balanced accuracy
-over all units; of spike trains alone, that of the units that have one. "called complex spikes" is the share of wrong answers
-among the answers ``PkC_cs``.
+over all units; of spike trains alone, that of the units that have one. "called complex spikes" is the share of
+wrong answers among the answers ``PkC_cs``.
 """
 
 from __future__ import annotations
