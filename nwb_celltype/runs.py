@@ -135,12 +135,12 @@ def read_runs(path: str | Path) -> list[Run]:
 
         with open_source(path) as file:
             return runs_in(file, str(path))
+    from nwb_celltype.units.hdf5 import refuse_what_is_no_file
+
+    refuse_what_is_no_file(Path(path))
     try:
         with h5py.File(path, "r") as file:
             return runs_in(file, str(path))
-    except FileNotFoundError as error:
-        message = f"{path} does not exist; check the path."
-        raise InputError(message) from error
     except OSError as error:
         message = f"{path} cannot be read as HDF5: {error}. Check or fetch the file again."
         raise InputError(message) from error
@@ -252,9 +252,9 @@ def run_files(source: str | Path) -> list[str | Path]:
     if is_remote(source):
         return [*_labelled_assets(str(source))]
     path = Path(source).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike the methods of `Path`, these take any name
         members = sorted(one for one in path.rglob("*.nwb") if one.is_file())
-    elif not path.exists() and isinstance(source, str) and glob.has_magic(source):
+    elif not os.path.exists(path) and isinstance(source, str) and glob.has_magic(source):
         members = sorted(Path(one) for one in glob.glob(str(path), recursive=True) if os.path.isfile(one))
     else:
         return [path]
@@ -303,17 +303,17 @@ class _Ranked:
 
 
 def _run_groups(file: Any) -> list[Any]:
-    container = file.get(CONTAINER_PATH)
+    container = _member(file, CONTAINER_PATH)
     if not isinstance(container, h5py.Group):
         return []
-    groups = [container.get(name) for name in container]
+    groups = [_member(container, name) for name in container]
     return [g for g in groups if isinstance(g, h5py.Group) and _text(g.attrs.get("neurodata_type")) == _RUN_TYPE]
 
 
 def _read_run(group: Any, path: str) -> Run:
     name = group.name.rsplit("/", 1)[-1]
     try:
-        method_group, class_group = group["method"], group["classes"]
+        method_group, class_group = _group(group, "method"), _group(group, "classes")
         classes = tuple(_texts(class_group["label"][()]))
         unit_ids = np.asarray(group["unit_id"][()], dtype=np.int64)
         cell_type = _texts(group["cell_type"][()])
@@ -322,13 +322,18 @@ def _read_run(group: Any, path: str) -> Run:
         optional: dict[str, Any] = {c: np.asarray(group[c][()], np.float32) for c in _NUMBERS if c in group}
         optional |= {c: _texts(group[c][()]) for c in ("reason_detail", "cell_id", "split") if c in group}
         evidence = _read_evidence(group)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        threshold = _number(group.attrs.get("confidence_threshold"))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         message = f"Run {name!r} in {path} cannot be read ({error}); it was not written by this toolkit as it stands."
         raise InputError(message) from error
-    n = len(unit_ids)
-    columns: list[Any] = [cell_type, is_abstained, reason, *optional.values()]
-    if any(len(column) != n for column in columns) or (evidence is not None and len(evidence) != n):
+    n = np.size(unit_ids)
+    columns: list[Any] = [unit_ids, cell_type, is_abstained, reason, *optional.values()]
+    if any(np.shape(column)[:1] != (n,) for column in columns) or (evidence is not None and len(evidence) != n):
         message = f"Run {name!r} in {path} has columns of different lengths; the file is damaged."
+        raise InputError(message)
+    flat = [column for column in columns if column is not optional.get("probability")]
+    if any(np.ndim(column) != 1 for column in flat):
+        message = f"Run {name!r} in {path} has several values for a unit where one is needed; the file is damaged."
         raise InputError(message)
     shape = np.shape(optional.get("probability", np.empty((n, len(classes)))))
     if shape != (n, len(classes)):
@@ -345,14 +350,32 @@ def _read_run(group: Any, path: str) -> Run:
         is_abstained=is_abstained,
         reason=reason,
         reason_detail=optional.pop("reason_detail", np.full(n, "", dtype=str)),
-        confidence_threshold=_number(group.attrs.get("confidence_threshold")),
+        confidence_threshold=threshold,
         evidence=evidence,
         units_path=_target_of(group, "unit", "table"),
         **optional,
     )
 
 
+def _member(group: Any, name: str) -> Any:
+    """What a name leads to, or `None`; `get` would take a disk that cannot be read for a name that is not there."""
+    try:
+        return group[name]
+    except KeyError as error:
+        if "read failed" in str(error) or "errno" in str(error):
+            raise OSError(str(error)) from error
+        return None
+
+
 _HDMF_ATTRIBUTES = frozenset({"namespace", "neurodata_type", "object_id", "help"})
+
+
+def _group(parent: Any, name: str) -> Any:
+    member = parent[name]
+    if not isinstance(member, h5py.Group):
+        message = f"{name!r} is no group"
+        raise TypeError(message)
+    return member
 
 
 def _read_evidence(group: Any) -> tuple[tuple[dict[str, Any], ...], ...] | None:
@@ -395,7 +418,11 @@ def _number(value: Any) -> float | None:
 
 
 def _texts(values: Any) -> NDArray[np.str_]:
-    return np.array([_text(v) for v in np.atleast_1d(values)], dtype=str)
+    stored = np.atleast_1d(values)
+    if stored.ndim > 1:
+        message = f"texts of shape {stored.shape}"
+        raise ValueError(message)
+    return np.array([_text(v) for v in stored], dtype=str)
 
 
 def _plain(value: object) -> Any:

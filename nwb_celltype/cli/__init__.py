@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import TracebackType
 
 import click
 
@@ -54,6 +55,7 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors raised on purpose become one sentence on stderr and their exit code."""
+    _say_full_disks_once()
     try:
         group.main(args=arguments, prog_name="nwb-celltype", standalone_mode=False)
     except CellTypeError as error:
@@ -65,3 +67,21 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort:
         click.echo("nwb-celltype: stopped.", err=True)
         sys.exit(1)
+
+
+def _say_full_disks_once() -> None:
+    """Keep h5py from printing a traceback for each object that it cannot flush; the one sentence says that already."""
+    on_error, on_ignored = sys.excepthook, sys.unraisablehook
+
+    def is_known(error: BaseException | None) -> bool:
+        return isinstance(error, RuntimeError) and "decrement id ref count (file write failed" in str(error)
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not is_known(error):
+            on_error(kind, error, trace)
+
+    def ignored(what: sys.UnraisableHookArgs) -> None:
+        if not is_known(what.exc_value):
+            on_ignored(what)
+
+    sys.excepthook, sys.unraisablehook = hook, ignored

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evidence.optotag import is_ascending
-from nwb_celltype.evidence.pauses import PauseRule, PauseStatistics, pause_statistics
+from nwb_celltype.evidence.pauses import PauseRule, PauseStatistics, statistics_of
 from nwb_celltype.units import Units
 
 Float = NDArray[np.float64]
@@ -96,11 +96,11 @@ def cs_ss_pairs(
     if groups is not None and len(groups) != len(units):
         message = f"There are {len(groups)} groups for {len(units)} units; name the probe of each unit."
         raise UsageError(message)
-    trains = [np.asarray(units.spike_times[i], dtype=np.float64) for i in range(len(units))]
-    tested = _row_pairs(units, trains, rule, max_distance_um, candidates)
+    tested = _row_pairs(units, rule, max_distance_um, candidates)
     if groups is not None:
         tested = [each for each in tested if "" in (own := {groups[each[0]], groups[each[1]]}) or len(own) == 1]
-    found = [(i, j, distance, pause_statistics(trains[i], trains[j], rule)) for i, j, distance in tested]
+    measured = _measured(units, [(i, j) for i, j, _ in tested], rule)
+    found = [(i, j, distance, each) for (i, j, distance), each in zip(tested, measured, strict=True)]
     adjusted = adjusted_p_values(np.array([1.0 if each[3].problem else each[3].p for each in found]))
     held = [k for k in range(len(found)) if not found[k][3].problem and adjusted[k] <= rule.max_false_rate]
     if not held:
@@ -155,9 +155,30 @@ def peak_positions(units: Units) -> Float:
     return positions
 
 
+def _measured(units: Units, pairs: Sequence[tuple[int, int]], rule: PauseRule) -> list[PauseStatistics]:
+    """Statistics of pairs of rows, in their order.
+
+    Trains of complex spikes are short and stay in memory; of the others there is one at a time, for all its pairs.
+    """
+    from nwb_celltype.evidence.spike_index import SpikeIndex
+
+    complex_spikes = {i: units.spike_times[i] for i in sorted({i for i, _ in pairs})}
+    sound = {i for i, train in complex_spikes.items() if is_ascending(train)}
+    by_simple: dict[int, list[int]] = {}
+    for k, (_, j) in enumerate(pairs):
+        by_simple.setdefault(j, []).append(k)
+    found: dict[int, PauseStatistics] = {}
+    for j, places in sorted(by_simple.items()):
+        train = units.spike_times[j]
+        index = SpikeIndex(train) if len(train) and is_ascending(train) else None
+        for k in places:
+            i = pairs[k][0]
+            found[k] = statistics_of(complex_spikes[i], index if i in sound else None, rule)
+    return [found[k] for k in range(len(pairs))]
+
+
 def _row_pairs(
     units: Units,
-    trains: list[Float],
     rule: PauseRule,
     max_distance_um: float,
     candidates: Iterable[tuple[int, int]] | None,
@@ -167,7 +188,7 @@ def _row_pairs(
     if candidates is not None:
         pairs = sorted({(units.row_of(cs), units.row_of(ss)) for cs, ss in candidates})
         return [(i, j, float(np.linalg.norm(positions[i] - positions[j]))) for i, j in pairs if i != j]
-    rates = _rates(units, trains)
+    rates = _rates(units)
     least, largest = rule.cs_rate_hz
     cs_rows = np.flatnonzero((rates >= least) & (rates <= largest))
     ss_rows = np.flatnonzero(rates >= rule.min_ss_rate_hz)
@@ -180,19 +201,27 @@ def _row_pairs(
     return found
 
 
-def _rates(units: Units, trains: list[Float]) -> Float:
-    """Spikes per observed second; without observed intervals, over the time in which any unit fires."""
-    sound = [train for train in trains if len(train) and is_ascending(train)]
-    span = max((float(t[-1]) for t in sound), default=0.0) - min((float(t[0]) for t in sound), default=0.0)
-    rates = np.zeros(len(trains))
-    for i, train in enumerate(trains):
-        seconds, n_spikes = span, len(train)
-        if units.obs_intervals is not None and len(units.obs_intervals[i]) and is_ascending(train):
-            observed = units.obs_intervals[i]
-            seconds = float(np.sum(np.diff(observed, axis=1)))
-            n_spikes = int(np.sum(np.diff(np.searchsorted(train, observed), axis=1)))
-        if seconds > 0 and is_ascending(train):
-            rates[i] = n_spikes / seconds
+def _rates(units: Units) -> Float:
+    """Spikes per observed second; without observed intervals, over the time in which any unit fires.
+
+    One pass over all spikes; no more than one train is kept.
+    """
+    n = len(units)
+    n_spikes, seconds = np.zeros(n), np.zeros(n)
+    is_sound, is_stated = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    first, last = np.inf, -np.inf
+    for i, train in enumerate(units.spike_times):
+        n_spikes[i], is_sound[i] = len(train), is_ascending(train)
+        if not is_sound[i]:
+            continue
+        if len(train):
+            first, last = min(first, float(train[0])), max(last, float(train[-1]))
+        if units.obs_intervals is not None and len(observed := units.obs_intervals[i]):
+            is_stated[i] = True
+            seconds[i] = float(np.sum(np.diff(observed, axis=1)))
+            n_spikes[i] = int(np.sum(np.diff(np.searchsorted(train, observed), axis=1)))
+    seconds[~is_stated] = max(last - first, 0.0)
+    rates: Float = np.divide(n_spikes, seconds, out=np.zeros(n), where=is_sound & (seconds > 0))
     return rates
 
 

@@ -183,26 +183,28 @@ def statistics_of(cs: Float, ss: SpikeIndex | None, rule: PauseRule) -> PauseSta
         return PauseStatistics(n, problem=f"only {n} spikes, {rule.min_complex_spikes} are needed")
     if ss is None:
         return PauseStatistics(n, problem="spike times are missing or not ascending numbers")
-    after, before = _count(cs, ss, rule.after_ms), _count(cs, ss, rule.before_ms)
+    after, before = _counts(cs, ss, rule.after_ms, rule.before_ms)
     rate_after, rate_before = after / n / _seconds(rule.after_ms), before / n / _seconds(rule.before_ms)
     if rate_after > rule.max_after_ratio * rate_before or before == 0:
         problem = "there are not fewer spikes after than before"
         return PauseStatistics(n, rate_before_hz=rate_before, rate_after_hz=rate_after, problem=problem)
     mean, dispersion = _usual_count(cs, ss, rule)
     rate_local = mean / _seconds(rule.after_ms)
-    near = _count(cs, ss, rule.near_ms) / n / _seconds(rule.near_ms)
+    n_near, before_12, after_12 = _counts(cs, ss, rule.near_ms, (-12.0, 0.0), (0.0, 12.0))
+    near = n_near / n / _seconds(rule.near_ms)
     following = ss.positions(cs + rule.after_ms[0] * 1e-3)
     has_next = following < len(ss)
+    next_s = ss.spike_times[following[has_next]] - cs[has_next]
     found = PauseStatistics(
         n_complex_spikes=n,
-        per_12_ms_before=_count(cs, ss, (-12.0, 0.0)) / n,
-        per_12_ms_after=_count(cs, ss, (0.0, 12.0)) / n,
+        per_12_ms_before=before_12 / n,
+        per_12_ms_after=after_12 / n,
         rate_before_hz=rate_before,
         rate_after_hz=rate_after,
         rate_local_hz=rate_local,
         near_ratio=near / rate_local if rate_local > 0 else np.nan,
         leads=_leads(cs, ss, rate_local, rule),
-        pause_ms=float(np.median(ss.spike_times[following[has_next]] - cs[has_next])) * 1e3 if has_next.any() else np.nan,
+        pause_ms=float(np.median(next_s)) * 1e3 if len(next_s) else np.nan,
         p=_p_value(after, before, n * mean, dispersion, rule),
     )
     return replace(found, problem=_problem(found, rule))
@@ -212,8 +214,8 @@ def _seconds(window_ms: tuple[float, float]) -> float:
     return (window_ms[1] - window_ms[0]) * 1e-3
 
 
-def _count(cs: Float, ss: SpikeIndex, window_ms: tuple[float, float]) -> int:
-    return int(np.sum(ss.counts(cs, window_ms[0] * 1e-3, window_ms[1] * 1e-3)))
+def _counts(cs: Float, ss: SpikeIndex, *windows_ms: tuple[float, float]) -> list[int]:
+    return ss.totals(cs, [(first * 1e-3, last * 1e-3) for first, last in windows_ms])
 
 
 def _usual_count(cs: Float, ss: SpikeIndex, rule: PauseRule) -> tuple[float, float]:
@@ -224,7 +226,7 @@ def _usual_count(cs: Float, ss: SpikeIndex, rule: PauseRule) -> tuple[float, flo
     if not len(starts):
         starts = np.array([first])
     offsets = np.concatenate([starts, -starts - width])
-    counts = np.stack([ss.counts(cs, o, o + width) for o in offsets.tolist()])
+    counts = np.stack([ss.counts(cs + o, 0.0, width) for o in offsets.tolist()])
     mean = float(counts.mean())
     return mean, max(float(counts.var()) / mean, 1.0) if mean > 0 else 1.0
 
@@ -234,7 +236,7 @@ def _leads(cs: Float, ss: SpikeIndex, rate_local: float, rule: PauseRule) -> boo
     expected = rate_local * _PEAK_BIN_MS * 1e-3 * len(cs)
     limit = rule.max_peak_ratio * expected + 3 * np.sqrt(expected) + 3
     starts = np.arange(rule.before_ms[0], rule.before_ms[1] - _PEAK_BIN_MS / 2, _PEAK_BIN_MS / 2)
-    return any(_count(cs, ss, (start, start + _PEAK_BIN_MS)) > limit for start in starts.tolist())
+    return any(count > limit for count in _counts(cs, ss, *((s, s + _PEAK_BIN_MS) for s in starts.tolist())))
 
 
 def _p_value(after: int, before: int, expected: float, dispersion: float, rule: PauseRule) -> float:

@@ -100,9 +100,7 @@ def acg_3d(
     >>> acg.shape, acg[0, 1000 + np.array([19, 20, 40])].tolist()
     ((10, 2001), [0.0, 1.0, 1.0])
     """
-    return acg_3d_with_rates(
-        spike_times, obs_intervals, window_ms=window_ms, n_rows=n_rows, log_lags=log_lags
-    ).acg
+    return acg_3d_with_rates(spike_times, obs_intervals, window_ms=window_ms, n_rows=n_rows, log_lags=log_lags).acg
 
 
 def acg_3d_with_rates(
@@ -127,7 +125,7 @@ def acg_3d_with_rates(
     >>> from nwb_celltype.features import acg_3d_with_rates
     >>> found = acg_3d_with_rates(np.arange(0, 60, 0.02))
     >>> found.rates_hz[0].round(), found.n_triggers.tolist()
-    (np.float64(50.0), [2900, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    (np.float64(50.0), [2899, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     """
     if window_ms < 2 or window_ms % 2 or n_rows < 1:
         message = f"The window must be an even number of ms and there must be rows, not {window_ms} ms and {n_rows}."
@@ -280,7 +278,7 @@ def _ascend(times: Float) -> bool:
     n_wrong = 0
     for i in range(n - 1):
         n_wrong += not times[i] <= times[i + 1]  # NaN is wrong too
-    return n_wrong == 0 and 0 <= times[0] and times[n - 1] <= _LONGEST_S
+    return n_wrong == 0 and times[0] >= 0 and times[n - 1] <= _LONGEST_S
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]

@@ -12,10 +12,20 @@ N_ISI_BINS = 100
 """1 ms bins of inter-spike intervals; bin k holds k <= interval < k + 1 ms."""
 MAX_LAG_MS = 100
 """Autocorrelogram lags run from -100 to 100 ms; bin k holds pairs k - 0.5 <= lag < k + 0.5 ms apart."""
+N_LAGS = 2 * MAX_LAG_MS + 1
 
 # Spike times sit on the sampling grid, so an interval often falls exactly on an edge, where the last bit of a
 # double decides. A nanosecond's allowance puts every such tie into the upper bin, wherever the recording's zero is.
 _TIE_MS = 1e-6
+
+FINE_BIN_S = 2e-4
+FINE_TIE_S = 1e-9
+FINE_REACH_S = 0.1
+N_FINE_BINS = 512
+"""Pairs are also counted in fine bins: `FINE_BIN_S` wide, complete up to `FINE_REACH_S`."""
+
+Float = NDArray[np.float64]
+Integer = NDArray[np.int64]
 
 
 class TrainCounts(NamedTuple):
@@ -46,19 +56,98 @@ class TrainCounts(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _count(times: NDArray[np.float64], isi: NDArray[np.int64], acg: NDArray[np.int64]) -> None:
+def sweep(times: Float, isi: Integer, acg: Integer, fine: Integer, intervals: Float) -> None:
+    """Go once over the spikes of one stretch and count all that is counted of intervals and pairs.
+
+    Parameters
+    ----------
+    times : (n,) array, seconds, ascending, no two alike
+    isi : (100,) int64 array
+        Intervals in 1 ms bins. Added to, as all that follow.
+    acg : (101,) int64 array
+        Pairs in 1 ms bins of lag, from 0 ms.
+    fine : (512,) int64 array
+        Pairs in 0.2 ms bins of lag, complete up to 100 ms.
+    intervals : (n - 1,) array, seconds
+        Filled with the time from each spike to the next.
+    """
     n = len(times)
-    for i in range(n):
+    for i in range(n - 1):
+        here = times[i]
+        gap = times[i + 1] - here
+        intervals[i] = gap
+        bin_ = gap * 1e3 + _TIE_MS
+        if bin_ < N_ISI_BINS:
+            isi[int(bin_)] += 1
         for j in range(i + 1, n):
-            gap_ms = (times[j] - times[i]) * 1e3
-            lag = int(np.floor(gap_ms + 0.5 + _TIE_MS))
-            if lag > MAX_LAG_MS:
+            lag_s = times[j] - here
+            lag = lag_s * 1e3 + 0.5 + _TIE_MS
+            if lag >= MAX_LAG_MS + 1:
                 break
-            acg[MAX_LAG_MS + lag] += 1
-        if i + 1 < n:
-            bin_ = int(np.floor((times[i + 1] - times[i]) * 1e3 + _TIE_MS))
-            if bin_ < N_ISI_BINS:
-                isi[bin_] += 1
+            acg[int(lag)] += 1
+            fine[int((lag_s + FINE_TIE_S) / FINE_BIN_S)] += 1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
+def count_repeated_pairs(times: Float, n_times: Integer, fine: Integer) -> None:
+    """Count pairs in the fine bins where spikes were recorded several times; those of one instant are no pair.
+
+    Parameters
+    ----------
+    times : (n,) array, seconds, ascending, no two alike
+    n_times : (n,) int64 array
+        How often each was recorded.
+    fine : (512,) int64 array
+        Added to.
+    """
+    for i in range(len(times)):
+        for j in range(i + 1, len(times)):
+            lag_s = times[j] - times[i]
+            if lag_s >= FINE_REACH_S:
+                break
+            fine[int((lag_s + FINE_TIE_S) / FINE_BIN_S)] += n_times[i] * n_times[j]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
+def distinct(times: Float) -> tuple[Float, Integer]:
+    """Distinct times of an ascending train, and how often each was recorded."""
+    kept, n_times = np.empty(len(times)), np.zeros(len(times), dtype=np.int64)
+    n = 0
+    for time in times:
+        if n == 0 or time > kept[n - 1]:
+            kept[n] = time
+            n += 1
+        n_times[n - 1] += 1
+    return kept[:n], n_times[:n]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
+def has_duplicates(times: Float) -> bool:
+    """Are there two spikes at the very same time?"""
+    found = 0
+    for i in range(len(times) - 1):
+        found |= times[i] == times[i + 1]
+    return found > 0
+
+
+class Sweep(NamedTuple):
+    """What one pass over a spike train leaves behind.
+
+    Attributes
+    ----------
+    counts : TrainCounts
+    fine_counts : (512,) int64 array
+        Pairs in 0.2 ms bins of lag, each as often as its spikes were recorded; complete up to 100 ms.
+    intervals : list of arrays, seconds
+        Inter-spike intervals of each observed stretch, all above 0.
+    n_recorded : int
+        Spikes inside the observed intervals, duplicates among them.
+    """
+
+    counts: TrainCounts
+    fine_counts: Integer
+    intervals: list[Float]
+    n_recorded: int
 
 
 def split_by_intervals(
@@ -123,17 +212,45 @@ def count_train(spike_times: NDArray[np.float64], obs_intervals: NDArray[np.floa
     >>> int(counts.isi_counts[20]), int(counts.acg_counts[120])
     (499, 499)
     """
+    return sweep_train(spike_times, obs_intervals).counts
+
+
+def sweep_train(spike_times: Float, obs_intervals: Float | None = None) -> Sweep:
+    """Go once over a sorted spike train; no gap between observed intervals is bridged.
+
+    Parameters
+    ----------
+    spike_times : (n_spikes,) array, seconds, ascending
+    obs_intervals : (n_intervals, 2) array or None, seconds
+
+    Returns
+    -------
+    Sweep
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = sweep_train(np.arange(0, 10, 0.02))
+    >>> len(found.intervals[0]), int(found.fine_counts[100])
+    (499, 499)
+    """
     isi = np.zeros(N_ISI_BINS, dtype=np.int64)
-    acg = np.zeros(2 * MAX_LAG_MS + 1, dtype=np.int64)
+    right = np.zeros(MAX_LAG_MS + 1, dtype=np.int64)
+    fine = np.zeros(N_FINE_BINS, dtype=np.int64)
     spike_times = np.ascontiguousarray(spike_times, dtype=np.float64)
     pieces, observed_s = split_by_intervals(spike_times, obs_intervals)
-    n_spikes = n_kept = 0
+    n_recorded = n_kept = 0
+    intervals = []
     for piece in pieces:
-        n_spikes += len(piece)
-        if len(piece) > 1:
-            piece = piece[np.concatenate([[True], np.diff(piece) > 0])]
+        n_recorded += len(piece)
+        repeated = has_duplicates(piece)
+        if repeated:
+            piece, n_times = distinct(piece)
+            count_repeated_pairs(piece, n_times, fine)
         n_kept += len(piece)
-        _count(piece, isi, acg)
-    acg[MAX_LAG_MS] = 0
-    acg[:MAX_LAG_MS] = acg[:MAX_LAG_MS:-1]
-    return TrainCounts(isi, acg, n_kept, n_spikes - n_kept, len(spike_times) - n_spikes, observed_s)
+        intervals.append(np.empty(max(len(piece) - 1, 0)))
+        sweep(piece, isi, right, np.zeros_like(fine) if repeated else fine, intervals[-1])
+    right[0] = 0
+    acg = np.concatenate([right[:0:-1], right])
+    counts = TrainCounts(isi, acg, n_kept, n_recorded - n_kept, len(spike_times) - n_recorded, observed_s)
+    return Sweep(counts, fine, intervals, n_recorded)

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError
+from nwb_celltype.features.counts import N_ISI_BINS, N_LAGS
 from nwb_celltype.features.statistics import TRAIN_STATISTICS
+from nwb_celltype.features.threads import over_units
+from nwb_celltype.features.train_measures import NO_SPIKES, measure_train, why_no_train
 from nwb_celltype.features.trains import (
     ACG_STATISTICS,
     ISI_EDGES_MS,
@@ -19,6 +22,8 @@ from nwb_celltype.features.trains import (
     isi_histogram,
 )
 from nwb_celltype.features.waveforms import WAVEFORM_STATISTICS, WAVEFORM_TIME_MS, describe_waveform
+
+__all__ = ["FEATURE_SPEC_VERSION", "Progress", "assemble", "compute", "from_counts", "why_no_train"]
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +36,6 @@ Progress = Callable[[str, int, int], None]
 FEATURE_SPEC_VERSION = "1"
 """Changes whenever the same unit would get other feature values; models name the version they were trained on."""
 
-NO_SPIKES = "no spike times"
 WHITENED = "the mean waveform is of whitened data, which changes its shape"
 TRAIN_PROBLEMS = "absent, few, invalid; empty where there is none"
 
@@ -170,7 +174,7 @@ def assemble(
     return dataset
 
 
-def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
+def compute(units: Units, *, n_threads: int | None = None, progress: Progress | None = None) -> xr.Dataset:
     """Compute the features of every unit: waveform shape, intervals, autocorrelogram, train statistics.
 
     Amplitude is not among them. A unit that cannot be described keeps its row, with NaN and a reason. Intervals and
@@ -179,7 +183,10 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
     Parameters
     ----------
     units : Units
-        From `nwb_celltype.read_units`, or made in memory.
+        From `nwb_celltype.read_units`, or made in memory. Trains are read one after the other, as they are needed.
+    n_threads : int, optional
+        By default as many as there are processors for this process; ``OMP_NUM_THREADS`` lowers it. The result is the
+        same with any number.
     progress : callable, optional
         Called after each unit with a task, the units done and the number of units.
 
@@ -207,27 +214,22 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
     >>> float(features.train_statistics.sel(statistic="mfr").item())
     50.0
     """
-    from nwb_celltype.features.counts import count_train, split_by_intervals
-    from nwb_celltype.features.statistics import train_statistics
-    from nwb_celltype.features.unit_statistics import acg_ratios, shape_statistics, with_unit_statistics
+    from nwb_celltype.features.unit_statistics import shape_statistics, with_unit_statistics
 
     n = len(units.unit_ids)
-    isi_counts = np.zeros((n, 100), dtype=np.int64)
-    acg_counts = np.zeros((n, 201), dtype=np.int64)
-    statistics = np.full((n, len(TRAIN_STATISTICS)), np.nan)
-    ratios = np.full((n, 2), np.nan)
+    isi_counts, acg_counts = np.zeros((n, N_ISI_BINS), dtype=np.int64), np.zeros((n, N_LAGS), dtype=np.int64)
+    statistics, ratios = np.full((n, len(TRAIN_STATISTICS)), np.nan), np.full((n, 2), np.nan)
     reasons = np.full(n, "", dtype=object)
-    observed = units.obs_intervals if units.obs_intervals is not None else [None] * n
-    for k, (times, intervals) in enumerate(zip(units.spike_times, observed, strict=True)):
-        reasons[k] = why_no_train(times, intervals)
-        if not reasons[k]:
-            counts = count_train(times, intervals)
-            isi_counts[k], acg_counts[k] = counts.isi_counts, counts.acg_counts
-            pieces, observed_s = split_by_intervals(times, intervals)
-            statistics[k] = train_statistics(pieces, observed_s)
-            ratios[k] = acg_ratios(pieces, statistics[k, 0])
-        if progress is not None:
-            progress("features", k + 1, n)
+    measures = over_units(
+        lambda _, times, intervals: measure_train(times, intervals),
+        units.spike_times,
+        units.obs_intervals,
+        n_threads=n_threads,
+        task="features",
+        progress=progress,
+    )
+    for k, found in enumerate(measures):
+        reasons[k], isi_counts[k], acg_counts[k], statistics[k], ratios[k] = found
     whitened, rates = units.is_whitened, units.waveform_rates_hz
     waveforms = [None if skip else each for each, skip in zip(units.peak_waveforms(), whitened, strict=True)]
     dataset = assemble(units.unit_ids, waveforms, rates, isi_counts, acg_counts, statistics, reasons)
@@ -236,27 +238,6 @@ def compute(units: Units, *, progress: Progress | None = None) -> xr.Dataset:
     if whitened.any():
         dataset["waveform_reason"] = dataset["waveform_reason"].where(~whitened, WHITENED).astype(str)
     return dataset
-
-
-def why_no_train(spike_times: NDArray[np.float64], obs_intervals: NDArray[np.float64] | None) -> str:
-    """Say why a spike train cannot be described; an empty text when it can."""
-    if len(spike_times) == 0:
-        return NO_SPIKES
-    if not np.isfinite(spike_times).all():
-        return "spike times contain NaN or infinite values"
-    steps = np.diff(spike_times)
-    if (steps < 0).any():
-        return f"spike times are not sorted (first at spike {int(np.argmax(steps < 0)) + 1})"
-    if spike_times[0] < 0:
-        return f"spike times are negative (first {spike_times[0]:g} s): they must count from the start of the session"
-    if len(spike_times) > 20 and spike_times[-1] > 1e5 and not np.mod(spike_times[:200], 1).any():
-        return "spike times are whole numbers: samples instead of seconds?"
-    if obs_intervals is not None and len(obs_intervals):
-        if not np.isfinite(obs_intervals).all():
-            return "observation intervals contain NaN or infinite values"
-        if (obs_intervals[:, 1] < obs_intervals[:, 0]).any():
-            return "an observation interval ends before it starts"
-    return ""
 
 
 def _describe_all(

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
+from nwb_celltype.features.counts import FINE_BIN_S, N_FINE_BINS, sweep_train
 from nwb_celltype.features.statistics import TRAIN_STATISTICS
 
 if TYPE_CHECKING:
@@ -62,12 +62,11 @@ UNIT_STATISTICS: dict[str, str] = {
 }
 """Name and unit of measure of all statistics, in the order of their columns."""
 
-_BIN_S = 2e-4
 _N_BINS = 200  # to 40 ms
 _BURST_BINS = 20  # 4 ms
-_TIE_S = 1e-9
 
 _RATE_HZ = 30_000.0
+_LARGEST_UV = 1e12  # squares of what is beyond overflow; no amplifier gives it
 _WINDOW = 90
 _MAIN = 30
 _FINE = 100
@@ -95,30 +94,36 @@ def acg_ratios(pieces: Sequence[NDArray[np.float64]], mean_rate_hz: float) -> ND
     >>> acg_ratios([np.cumsum(np.full(500, 0.02))], 50.0).round(1).tolist()
     [0.1, 1.1]
     """
-    counts = np.zeros(_N_BINS, dtype=np.int64)
-    n = 0
-    for piece in pieces:
-        _count_pairs(np.ascontiguousarray(piece, dtype=np.float64), counts)
-        n += len(piece)
+    sweeps = [sweep_train(piece) for piece in pieces]
+    fine = sum((each.fine_counts for each in sweeps), np.zeros(N_FINE_BINS, dtype=np.int64))
+    return ratios_of_counts(fine, sum(len(piece) for piece in pieces), mean_rate_hz)
+
+
+def ratios_of_counts(fine_counts: NDArray[np.int64], n_spikes: int, mean_rate_hz: float) -> NDArray[np.float64]:
+    """Measure `ACG_RATIOS` of the pairs in 0.2 ms bins of lag that `nwb_celltype.features.counts.sweep_train` counts.
+
+    Parameters
+    ----------
+    fine_counts : (512,) int64 array
+        The first 200 bins are used.
+    n_spikes : int
+        Recorded spikes, duplicates among them.
+    mean_rate_hz : float
+
+    Returns
+    -------
+    (2,) array
+        NaN where there are no pairs within 40 ms.
+    """
+    counts = fine_counts[:_N_BINS]
     if not counts.any() or not mean_rate_hz > 0:
         return np.full(2, np.nan)
-    rate = counts / (n * _BIN_S)
+    rate = counts / (n_spikes * FINE_BIN_S)
     smooth = gaussian_filter1d(rate, rate.std() / 10)
     late = smooth[_BURST_BINS:]
     peaks, _ = find_peaks(late, height=0.5 * smooth.std(), distance=_N_BINS // 20)
     oscillation = late[peaks].max() / mean_rate_hz if len(peaks) else 1.0
     return np.array([smooth[:_BURST_BINS].max() / mean_rate_hz, oscillation])
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _count_pairs(times: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
-    for i in range(len(times)):
-        for j in range(i + 1, len(times)):
-            lag = int((times[j] - times[i] + _TIE_S) / _BIN_S)
-            if lag >= _N_BINS:
-                break
-            if times[j] > times[i]:
-                counts[lag] += 1
 
 
 def shape_statistics(waveform: NDArray[np.floating] | None, sampling_rate_hz: float) -> NDArray[np.float64]:
@@ -146,7 +151,7 @@ def shape_statistics(waveform: NDArray[np.floating] | None, sampling_rate_hz: fl
     0.4
     """
     samples = np.empty(0) if waveform is None else np.asarray(waveform, dtype=np.float64)
-    if samples.ndim != 1 or len(samples) < 8 or not np.isfinite(samples).all() or not sampling_rate_hz > 0:
+    if samples.ndim != 1 or len(samples) < 8 or not (np.abs(samples) < _LARGEST_UV).all() or not sampling_rate_hz > 0:
         return np.full(len(SHAPE_STATISTICS), np.nan)
     main = int(np.argmax(np.abs(samples - np.median(samples))))
     times = (np.arange(_WINDOW) - _MAIN) * (sampling_rate_hz / _RATE_HZ) + main

@@ -8,9 +8,10 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -98,6 +99,8 @@ class DandisetFolder:
         content = yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True, width=120).encode()
         target = self.root / METADATA_NAME
         with self.only_writer(METADATA_NAME):
+            for left in self._partials(METADATA_NAME):  # of a call that was killed; nobody else writes it now
+                left.unlink(missing_ok=True)
             if target.exists() and not overwrite:
                 old = target.read_bytes()
                 if old == content:
@@ -190,6 +193,29 @@ class DandisetFolder:
                         lock.parent.rmdir()
                 return
 
+    def tidy(self, paths: Iterable[str]) -> None:
+        """Take away what killed calls left beside files that are whole: their journals, and locks that nobody holds."""
+        for path in paths:
+            target = self.root / path
+            journal = target.with_name(f"{target.name}.part.done")
+            if target.is_file() and not target.with_name(f"{target.name}.part").exists():
+                with contextlib.suppress(OSError):
+                    journal.unlink(missing_ok=True)
+        locks = self.root / OWN_FOLDER / "locks"
+        with contextlib.suppress(OSError):
+            for lock in [*locks.iterdir()]:
+                with lock.open("ab") as handle:
+                    if _is_free(handle) and _is_at(lock, handle):
+                        lock.unlink()
+            locks.rmdir()
+
+    def _partials(self, name: str) -> list[Path]:
+        ours = re.compile(rf"{re.escape(name)}\.[0-9a-f]{{8}}")
+        try:
+            return [path for path in (self.root / OWN_FOLDER).iterdir() if ours.fullmatch(path.name)]
+        except OSError:
+            return []
+
     def _replace(self, target: Path, content: bytes) -> None:
         partial = self.root / OWN_FOLDER / f"{target.name}.{secrets.token_hex(4)}"
         try:
@@ -224,6 +250,15 @@ def _try_lock(handle: IO[bytes]) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # a file system without locks
             raise
+    return True
+
+
+def _is_free(handle: IO[bytes]) -> bool:
+    """Whether nobody holds a lock; where there are no locks, nobody can say."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
     return True
 
 

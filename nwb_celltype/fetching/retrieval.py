@@ -129,6 +129,8 @@ def fetch(
     for item in plan.items:
         transfers.adopt(item)
     rows = _carry_out(plan, transfers, jobs, counter)
+    for folder, _ in plan.folders:
+        folder.tidy(item.name for item in plan.items if item.folder.root == folder.root)
     joined: list[JoinedLabels] = []
     if plan.needs_join:
         local.add(row.file for row in rows if row.is_here)

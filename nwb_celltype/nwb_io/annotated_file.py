@@ -14,7 +14,7 @@ from nwb_celltype.annotation import Annotation, annotate_units, same_settings
 from nwb_celltype.errors import CellTypeError, InputError, NothingToDoError, RefusedError, UsageError
 from nwb_celltype.labelling import SourceType, TaxonomyName, annotate_from_table
 from nwb_celltype.layers import LayerSource
-from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
+from nwb_celltype.nwb_io.graft import Place, free_run_name, graft, load_writer
 from nwb_celltype.nwb_io.mirror import has_mirror, mirror_columns
 from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, refuse_protected, tidy, write_safely
 from nwb_celltype.nwb_io.validation import require_no_new_messages, require_same_answers, same_answers
@@ -22,6 +22,7 @@ from nwb_celltype.priors import PriorSource
 from nwb_celltype.runs import Run, read_runs
 from nwb_celltype.session_context import with_context
 from nwb_celltype.units import Units, read_units, units_tables
+from nwb_celltype.units.hdf5 import refuse_what_is_no_file
 
 if TYPE_CHECKING:
     from nwb_celltype.features.dataset import Progress
@@ -135,6 +136,7 @@ def annotate(
     ('session_celltype.nwb', ['PkC_ss', 'unclassified'])
     """
     source = Path(file).expanduser()
+    refuse_what_is_no_file(source)
     target = _target(source, out, in_place=in_place)
     if labels is not None and threshold is not None:
         message = "A threshold is for a model's answers; leave it out with --labels."
@@ -188,7 +190,7 @@ def annotate(
         require_no_new_messages(path, base, place.name)
         require_same_answers(path, place.name, answers)
 
-    written = write_safely(base, target, append, validate, on_phase, expected=before)
+    written = write_safely(base, target, append, validate, on_phase, expected=before, meanwhile=load_writer)
     run = next(run for run in read_runs(written) if run.name == place.name)
     return AnnotatedFile(target, run, is_new=is_new, mirrored=tuple(mirrored))
 
@@ -219,9 +221,6 @@ def _target(source: Path, out: str | Path | None, *, in_place: bool) -> Path:
         raise UsageError(message)
     if in_place:
         return source
-    if source.is_dir():
-        message = f"{source} is a folder; give the path of one NWB file."
-        raise InputError(message)
     target = Path(out).expanduser() if out is not None else source.with_name(f"{source.stem}_celltype.nwb")
     if target.exists() and source.exists() and target.samefile(source):
         message = f"{target} is the source itself; use --in-place to add the run to it."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,11 @@ def _copy_run(scratch: Any, file: Any, place: Place) -> None:
         if is_older_than(file, 2, 2):
             speak_old_schema(container[name], file)
     _cache_specification(file, scratch)
+
+
+def load_writer() -> None:
+    """Import what `graft` writes with, which takes a second, while there is something else to wait for."""
+    import_module("ndx_cell_type")
 
 
 def free_run_name(path: Path, wanted: str) -> str:

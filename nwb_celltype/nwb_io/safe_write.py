@@ -10,7 +10,9 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Literal
 
@@ -32,6 +34,8 @@ _LOCK = ".nwb-celltype-lock"
 _FICLONE = 0x40049409  # Linux: share the blocks of two files until one of them is written to
 _ROOM_FOR_RUN = 64 * 1024 * 1024
 _FULL = 1024 * 1024
+_AT_ONCE = 64 * 1024 * 1024
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_safely(
@@ -42,6 +46,7 @@ def write_safely(
     on_phase: OnPhase = lambda _: None,
     *,
     expected: Fingerprint | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Path:
     """Copy `source`, change the copy, check it, and only then let it take the place of `target`.
 
@@ -59,6 +64,8 @@ def write_safely(
         Told the name of each phase as it begins.
     expected : tuple, optional
         `fingerprint` of the source from before it was first read; it must be the same until the end.
+    meanwhile : callable, optional
+        Called while the bytes are copied; touches neither file.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def write_safely(
             _require_unchanged(source, before)
             _require_room(folder, before[0], source)
             on_phase("copy")
-            _copy(source, partial)
+            _copy(source, partial, meanwhile)
             on_phase("append")
             append(partial)
             on_phase("validate")
@@ -102,8 +109,12 @@ def write_safely(
                 _sync(folder)
     except OSError as error:
         raise InputError(_why_not_written(target, error)) from error
+    except RuntimeError as error:  # what HDF5 says when it cannot flush
+        _require_full(folder, error)
+        raise InputError(_is_full(folder)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return target
 
 
@@ -175,10 +186,8 @@ def create_safely(
     except OSError as error:
         raise InputError(_why_not_written(target, error)) from error
     except RuntimeError as error:  # what HDF5 says when it cannot flush
-        if shutil.disk_usage(target.parent).free > _FULL:
-            raise
-        message = f"{target.parent} is full; nothing was written. Make room, or choose another place."
-        raise InputError(message) from error
+        _require_full(target.parent, error)
+        raise InputError(_is_full(target.parent)) from error
     finally:
         with contextlib.suppress(OSError):  # the folder itself may be missing
             partial.unlink(missing_ok=True)
@@ -310,9 +319,25 @@ def _why_not_written(target: Path, error: OSError) -> str:
             f"The folder {target.parent} may not be written ({error.strerror}); nothing was written. "
             "Choose another place with --out."
         )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{target.parent} is full ({error.strerror}); nothing was written. Make room, or choose another place."
+    if error.errno in _FULL_DISK or _hdf5_errno(error) in _FULL_DISK:
+        return _is_full(target.parent)
     return f"Writing {target} failed, and nothing was changed: {error}"
+
+
+def _is_full(folder: Path) -> str:
+    return f"{folder} is full; nothing was written. Make room, or choose another place with --out."
+
+
+def _require_full(folder: Path, error: RuntimeError) -> None:
+    """Pass an error on that has another cause; under a quota the disk itself may have room."""
+    if _hdf5_errno(error) not in _FULL_DISK and shutil.disk_usage(folder).free > _FULL:
+        raise error
+
+
+def _hdf5_errno(error: Exception) -> int:
+    """Number of the error of the system that HDF5 names in its text; 0 where it names none."""
+    found = re.search(r"errno = (\d+)", str(error))
+    return int(found.group(1)) if found else 0
 
 
 def _require_room(folder: Path, size: int, source: Path) -> None:
@@ -329,7 +354,7 @@ def _require_free(folder: Path, size: int, what_needs: str) -> None:
         raise InputError(message)
 
 
-def _copy(source: Path, partial: Path) -> None:
+def _copy(source: Path, partial: Path, meanwhile: Callable[[], None]) -> None:
     """Copy the bytes; share the blocks where the file system can. Never a hard link: it would change the source.
 
     Nobody else may read the copy before it has the mode of the file that it replaces.
@@ -338,7 +363,29 @@ def _copy(source: Path, partial: Path) -> None:
         try:
             fcntl.ioctl(new, _FICLONE, old.fileno())
         except OSError:
-            shutil.copyfileobj(old, new, 16 * 1024 * 1024)
+            stop = threading.Event()
+            with ThreadPoolExecutor(1) as pool:
+                copying = pool.submit(_copy_bytes, old, new, stop)
+                try:
+                    meanwhile()
+                except BaseException:  # an interrupt too: a large file would be copied to its end for nothing
+                    stop.set()
+                    raise
+            copying.result()
+        else:
+            meanwhile()
+
+
+def _copy_bytes(old: IO[bytes], new: IO[bytes], stop: threading.Event) -> None:
+    """Let the kernel copy, which reads nothing into this process; what it does not copy is read and written."""
+    done = 0
+    with contextlib.suppress(OSError, AttributeError):  # another kernel or file system cannot
+        while not stop.is_set() and (n := os.copy_file_range(old.fileno(), new.fileno(), _AT_ONCE, done, done)):
+            done += n
+    old.seek(done)
+    new.seek(done)
+    if not stop.is_set():
+        shutil.copyfileobj(old, new, 16 * 1024 * 1024)
 
 
 def _take_over_metadata(old: Path, new: Path, *, same_owner: bool) -> None:

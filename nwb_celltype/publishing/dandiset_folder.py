@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -133,6 +134,9 @@ class DandisetFolder:
                 except BlockingIOError as error:
                     message = f"Another process is publishing {self.folder}; wait until it is done."
                     raise RefusedError(message) from error
+                except OSError as error:
+                    if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # a file system without locks
+                        raise
                 if not _is_at(lock, handle):  # its last holder has just finished and deleted it
                     continue
                 try:

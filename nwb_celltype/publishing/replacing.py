@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 
@@ -16,6 +17,10 @@ def replace_text(path: Path, text: str) -> None:
         If the folder cannot be written or the disk is full; the old file is still there then.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.new")
+    ours = re.compile(rf"\.{re.escape(path.name)}\.\d+\.new")
+    for left in path.parent.iterdir():  # by a process that was killed; one that is at it now will be heard to fail
+        if ours.fullmatch(left.name):
+            left.unlink(missing_ok=True)
     try:
         with partial.open("w", encoding="utf-8") as handle:
             handle.write(text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.features import autocorrelograms
-from nwb_celltype.features.autocorrelograms import N_LOG_LAGS, N_ROWS, acg_3d, log_lags_ms
+from nwb_celltype.features import acg_3d_with_rates
+from nwb_celltype.features.autocorrelograms import N_LOG_LAGS, log_lags_ms
 from nwb_celltype.reporting.records import RateCorrelograms
 
 Float = NDArray[np.float64]
@@ -60,25 +60,6 @@ def rate_correlograms(spike_times: Float, obs_intervals: Float | None = None) ->
     >>> rate_correlograms(np.arange(0, 60, 0.02)).rates_hz[0].round()
     np.float64(50.0)
     """
-    values = acg_3d(spike_times, obs_intervals, log_lags=True)[:, N_LOG_LAGS + 1 :]
-    if not values.any():
-        return None
-    return RateCorrelograms(_row_rates(spike_times, obs_intervals), values)
-
-
-def _row_rates(spike_times: Float, obs_intervals: Float | None) -> Float:
-    """(10,) mean rate of the spikes of each row, by the definition of the 3D-ACG itself."""
-    pieces = autocorrelograms._pieces(np.ascontiguousarray(spike_times, dtype=np.float64), obs_intervals)
-    rates = [autocorrelograms._rates(bins, _boundaries(bins), *ends) for bins, *ends in pieces]
-    every = np.concatenate(rates)
-    edges = np.quantile(every, np.arange(1, N_ROWS + 1) / (N_ROWS + 1))
-    row = np.minimum(np.searchsorted(edges, every, side="left"), N_ROWS - 1)
-    n = np.bincount(row, minlength=N_ROWS)
-    total = np.bincount(row, weights=every, minlength=N_ROWS)
-    return np.asarray(np.divide(total, n, out=np.full(N_ROWS, np.nan), where=n > 0))
-
-
-def _boundaries(bins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Distinct middles between neighbouring spikes; they are in order already, and sorting them again takes long."""
-    middles = bins[:-1] + np.diff(bins) // 2
-    return np.asarray(middles[np.append(True, np.diff(middles) > 0)]) if len(middles) else middles
+    acg, rates_hz, _ = acg_3d_with_rates(spike_times, obs_intervals, log_lags=True)
+    values = acg[:, N_LOG_LAGS + 1 :]
+    return RateCorrelograms(rates_hz, values) if values.any() else None

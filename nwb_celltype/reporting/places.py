@@ -74,9 +74,9 @@ def files_of(source: Source | Sequence[Source]) -> tuple[list[Source], list[str]
             files += run_files(one)
             continue
         path = Path(one).expanduser()
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike the methods of `Path`, these take any name
             members = sorted(p for p in path.rglob("*.nwb") if p.is_file() and not p.name.startswith("."))
-        elif not path.exists() and isinstance(one, str) and glob.has_magic(one):
+        elif not os.path.exists(path) and isinstance(one, str) and glob.has_magic(one):
             members = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if os.path.isfile(p))
         else:
             files.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,7 @@ def _target(source: Source | Sequence[Source], out: str | Path | None) -> Path:
     if out is None:
         return default
     target = Path(out).expanduser()
-    return target / default.name if target.is_dir() else target
+    return target / default.name if os.path.isdir(target) else target
 
 
 def _beside(given: Sequence[Source]) -> Path:
@@ -189,16 +190,16 @@ def _beside(given: Sequence[Source]) -> Path:
         stem = Path(first.partition("?")[0].rstrip("/").rpartition("/")[2]).stem
         return Path("report.html" if len(given) > 1 else f"{stem}_report.html")
     path = Path(first).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike the methods of `Path`, these take any name
         return path / "report.html"
-    if len(given) > 1 or not path.is_file():
+    if len(given) > 1 or not os.path.isfile(path):
         return (path.parent if path.parent.is_dir() else Path()) / "report.html"
     return path.with_name(f"{path.stem}_report.html")
 
 
 def _refuse_foreign(target: Path) -> None:
     """Leave alone what is no report."""
-    if not target.exists():
+    if not os.path.exists(target):
         return
     try:
         with target.open("rb") as file:

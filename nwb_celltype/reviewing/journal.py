@@ -102,8 +102,8 @@ class Journal:
     Examples
     --------
     >>> import tempfile
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> with Journal(Path(folder.name) / "session.review.jsonl") as journal:
+    >>> folder = tempfile.mkdtemp()
+    >>> with Journal(Path(folder) / "session.review.jsonl") as journal:
     ...     event = Event("1", "decide", "Jane Doe", made="2026-01-31T14:00:00+00:00", unit=7, label="MLI")
     ...     len(journal.add([event])), len(journal.add([event]))
     (1, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from nwb_celltype.annotation import SOFTWARE_URL, Annotation, now
 from nwb_celltype.errors import CellTypeError, InputError, NothingToDoError, RefusedError
 from nwb_celltype.nwb_io.graft import Place, free_run_name, graft
-from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, write_safely
+from nwb_celltype.nwb_io.safe_write import OnPhase, fingerprint, tidy, write_safely
 from nwb_celltype.nwb_io.validation import require_no_new_messages, require_same_answers
 from nwb_celltype.reporting.second_look import parameters_of
 from nwb_celltype.reviewing.decisions import Decision, digest_of
@@ -162,6 +162,7 @@ def write_run(
     last = last_review(runs, reviewer, units_path)
     with _same_units(base, units_path, units_sha256) as units:
         if last is not None and is_stored(last, decisions):
+            tidy(base)
             return SavedRun(base, last, is_new=False)
         annotation = annotation_of(decisions, reviewed, units, reviewer, taxonomy)
         session = units.session

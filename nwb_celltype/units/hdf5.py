@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,7 +194,7 @@ def open_source(
             raise InputError(_why_not_opened(name, error)) from error
     if isinstance(source, str | os.PathLike):
         path = Path(os.fspath(source)).expanduser()
-        _refuse_what_is_no_file(path)
+        refuse_what_is_no_file(path)
         target = path
     elif hasattr(source, "read") and hasattr(source, "seek"):
         if isinstance(source, io.TextIOBase):
@@ -218,8 +219,16 @@ def source_name(source: object) -> str:
     return str(getattr(source, "name", f"<{type(source).__name__}>"))
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
-    if path.is_dir():
+def refuse_what_is_no_file(path: Path) -> None:
+    """Raise `InputError` for a path that is missing, is a folder, or a pipe or device, which may never end."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # also names that no file can have
+        may_not = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM)
+        wrong = "may not be read (permission denied)" if may_not else "does not exist"
+        message = f"{path} {wrong}; check {'its permissions' if may_not else 'the path'}."
+        raise InputError(message) from error
+    if stat.S_ISDIR(status.st_mode):
         is_zarr = any((path / mark).exists() for mark in (".zgroup", ".zmetadata", "zarr.json"))
         message = (
             f"{path} is an NWB-Zarr folder, and only NWB in HDF5 can be read; export it to HDF5 with hdmf-zarr first."
@@ -227,8 +236,8 @@ def _refuse_what_is_no_file(path: Path) -> None:
             else f"{path} is a folder; give the path of one NWB file."
         )
         raise InputError(message)
-    if not path.exists():
-        message = f"{path} does not exist; check the path."
+    if not stat.S_ISREG(status.st_mode):
+        message = f"{path} is no regular file but a pipe or a device; give the path of one NWB file."
         raise InputError(message)
 
 
@@ -240,9 +249,9 @@ def _why_not_opened(name: str, error: OSError) -> str:
         return f"{name} is truncated ({text}); fetch or copy the file again."
     if "signature not found" in text:
         return f"{name} is not an HDF5 file, so not an NWB file that can be read; check what it is."
-    if "lock" in text:
+    if "lock file" in text or "already open" in text:
         return f"{name} is locked, probably because another program is writing it; close that program first ({text})."
-    return f"{name} cannot be opened as HDF5: {text}."
+    return f"{name} cannot be opened as HDF5: {text}. Fetch or copy the file again."
 
 
 def child(group: Node, name: str, file_name: str) -> Node | None:
@@ -283,6 +292,8 @@ def column(table: Node, name: str, file_name: str) -> Node | None:
     member = child(table, name, file_name)
     if not is_dataset(member) or member is None:
         return None
+    if member.is_virtual:
+        _require_sources(member, file_name)
     claimed = (member.size or 0) * member.dtype.itemsize
     if (
         claimed > _LARGE_BYTES
@@ -295,6 +306,18 @@ def column(table: Node, name: str, file_name: str) -> Node | None:
         )
         raise InputError(message)
     return member
+
+
+def _require_sources(dataset: Node, file_name: str) -> None:
+    """Raise unless all files are there that a virtual dataset is a view of: HDF5 fills what is missing with zeros."""
+    for source in dataset.virtual_sources():
+        place = Path(dataset.file.filename).parent / source.file_name
+        if source.file_name != "." and not place.is_file():
+            message = (
+                f"{dataset.name} in {file_name} is a view of other files, of which {source.file_name} is not there; "
+                "put it beside this one."
+            )
+            raise InputError(message)
 
 
 def is_group(node: Node | None) -> bool:
@@ -318,18 +341,26 @@ def at_path(file: Node, path: str, file_name: str) -> Node | None:
 
 
 def walk_groups(group: Node, depth: int, skip: Callable[[str], bool] = lambda _: False) -> Iterator[tuple[str, Node]]:
-    """Groups below a group as (path, group), each once, not following links; links that are broken are passed over."""
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            continue
-        if group.get(name, getclass=True) is not h5py.Group:
-            continue
-        member = group[name]
-        if skip(member.name):
-            continue
-        yield member.name, member
-        if depth > 1:
-            yield from walk_groups(member, depth - 1, skip)
+    """Groups below a group as (path, group), each once, not following links; links that are broken are passed over.
+
+    Level by level, because groups may hold one another, by any number of names: the shortest path is given.
+    """
+    seen, level = {group.id}, [group]
+    for _ in range(depth):
+        deeper = []
+        for parent in level:
+            for name in parent:
+                if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+                    continue
+                if parent.get(name, getclass=True) is not h5py.Group:
+                    continue
+                member = parent[name]
+                if skip(member.name) or member.id in seen:
+                    continue
+                seen.add(member.id)
+                yield member.name, member
+                deeper.append(member)
+        level = deeper
 
 
 def text(value: object) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -40,7 +41,9 @@ def send(app: Any, method: str, path: str, headers: dict[str, str] | None = None
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base) as client:
             return await client.request(method, path, headers=headers or {}, **more)
 
-    return asyncio.run(once())
+    # in a thread of its own: the browser of other tests keeps an event loop in this one
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, once()).result()
 
 
 def test_the_page_comes_with_its_policy(app: Any) -> None:
