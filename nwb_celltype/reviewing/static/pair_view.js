@@ -35,10 +35,11 @@ window.PairView = (() => {
 
   // `full` gives a unit with its panels, or null while it is on its way.
   function draw(element, pair, shown, units, payload, actions) {
+    const isPurkinje = [pair.reference, pair.target].some((id) => Object.values(units.get(id)?.labels ?? {}).some((label) => label.startsWith("PkC")));
     const width = Math.min(Math.max(element.clientWidth * 0.46, 300), 560);
     const text = html("div", { class: "pair-words" },
       html("h3", { text: `Cell ${pair.cell_id}` }),
-      html("p", { class: "sub", text: `Linked by ${pair.runs.join(", ")}. In one Purkinje cell the simple spikes fall silent for some ten milliseconds after each complex spike.` }),
+      html("p", { class: "sub", text: `Linked by ${pair.runs.join(", ")}.${isPurkinje ? " In one Purkinje cell the simple spikes fall silent for some ten milliseconds after each complex spike." : ""}` }),
       html("div", { class: "mates" }, ...[pair.reference, pair.target].map((id) => mate(units.get(id), id === shown.id, payload, actions))));
     const head = html("div", { class: "pair-head" }, correlogram(pair, units, payload, width), text);
     const sides = html("div", { class: "sides" });
