@@ -201,11 +201,13 @@ def _neighbour_statistics(kept: Float, logs: Float, ends: Sequence[int]) -> dict
     stretches = [(a, b) for a, b in pairwise(ends) if b - a > 1]
     if not stretches:
         return {}
-    sides = [_joined([of[a + shift : b - 1 + shift] for a, b in stretches]) for of in (kept, logs) for shift in (0, 1)]
-    n = len(sides[0])
+    first, second, first_log, second_log = (
+        _joined([of[a + shift : b - 1 + shift] for a, b in stretches]) for of in (kept, logs) for shift in (0, 1)
+    )
+    n = len(first)
     cv2 = np.empty(n)
     r = _REFRACTORINESS_MS
-    sums = sums_of_neighbours(*sides, 4 * r, 4 * r * 1e-3, cv2)
+    sums = sums_of_neighbours(first, second, first_log, second_log, 4 * r, 4 * r * 1e-3, cv2)
     total_cv2, local, local_ms, local_s, ratio, closeness = sums.tolist()
     return {
         "CV2_mean": total_cv2 / n,

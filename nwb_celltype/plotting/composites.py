@@ -30,7 +30,6 @@ Panel = Callable[["Axes"], object]
 
 HEIGHT_MM = 92.0
 _N_CHANNELS = 9
-_SLOW_HZ = 10.0  # below, most intervals are longer than 100 ms
 
 
 def plot_unit(
@@ -82,10 +81,8 @@ def plot_unit(
     require_matplotlib()
     row, at = units.row_of(unit_id), answer_row(answers, unit_id)
     label = str(answers.cell_type[at])
-    times = units.spike_times[row]
-    is_slow = len(times) > 1 and (len(times) - 1) / max(float(times[-1] - times[0]), 1e-9) < _SLOW_HZ
     panels: dict[str, Panel] = {
-        "intervals": lambda ax: plot_isi(units, unit_id, log=is_slow, cell_type=label, ax=ax),
+        "intervals": lambda ax: plot_isi(units, unit_id, log=True, cell_type=label, ax=ax),
         "ACG": lambda ax: plot_acg(units, unit_id, cell_type=label, ax=ax),
         "ACG by firing rate": lambda ax: plot_acg_3d(units, unit_id, colorbar=False, ax=ax),
         "classes": lambda ax: plot_probabilities(answers, unit_id, spread=spread, ax=ax),

@@ -97,8 +97,12 @@ def _round_number(value: float) -> float:
 
 
 def draw_intervals(ax: Axes, edges_ms: Float, counts: Float, colour: str) -> None:
-    """Draw a histogram of inter-spike intervals."""
+    """Draw a histogram of inter-spike intervals; bins of equal width on a logarithm get a logarithmic axis."""
     ax.stairs(counts, edges_ms, fill=True, color=colour, linewidth=0)
+    if edges_ms[0] > 0 and edges_ms[-1] - edges_ms[-2] > 1.5 * (edges_ms[1] - edges_ms[0]):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
     ax.set_ylim(bottom=0)
     ax.set(xlim=(edges_ms[0], edges_ms[-1]), xlabel="interval (ms)", ylabel="intervals")
     ax.locator_params(axis="y", integer=True, nbins=5)

@@ -12,6 +12,7 @@ from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.layers import LayerSource, find_layers
 from nwb_celltype.plotting.answers import Answers, classes_of, name_of
 from nwb_celltype.plotting.canvas import axes_for
+from nwb_celltype.plotting.channels import on_probe
 from nwb_celltype.plotting.panels import draw_depth, draw_legend, draw_map
 from nwb_celltype.taxonomy import UNCLASSIFIED
 from nwb_celltype.units import Units
@@ -22,24 +23,6 @@ if TYPE_CHECKING:
     from nwb_celltype.classifier.neighbourhood import Location
 
 Float = NDArray[np.float64]
-
-
-def on_probe(positions: Float) -> Float:
-    """(n, 2) place across and along the probe; of three coordinates, the last two that differ.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> on_probe(np.array([[0.0, 5.0, 20.0], [0.0, 6.0, 40.0]])).tolist()
-    [[5.0, 20.0], [6.0, 40.0]]
-    """
-    if positions.shape[1] == 2:
-        return positions
-    known = positions[np.isfinite(positions).all(axis=1)]
-    differs = [axis for axis in range(3) if len(known) and np.ptp(known[:, axis]) > 0]
-    if not differs or max(differs) < 2:
-        return positions[:, :2]
-    return positions[:, [differs[-2] if len(differs) > 1 else 1, 2]]
 
 
 def unit_places(units: Units) -> Float:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 
-_LOG_EDGES_MS: Float = np.logspace(0, 4, 81)
+ISI_EDGES_MS: Float = np.logspace(0, 4, 81)
+"""Edges of logarithmic bins from 1 ms to 10 s, in which fast and slow cells alike can be seen."""
 LAGS_MS: Float = np.arange(-100.0, 101.0)
 
 
@@ -74,12 +75,28 @@ def plot_isi(
         message = "Features hold intervals up to 100 ms only; for a logarithmic axis give the recording (`read_units`)."
         raise InputError(message)
     times, observed = _train(units, unit_id)
-    pieces, _ = split_by_intervals(times, observed)
-    intervals = np.concatenate([np.diff(piece) for piece in pieces]) * 1e3
     ax = axes_for(ax)
-    draw_intervals(ax, _LOG_EDGES_MS, np.histogram(intervals, _LOG_EDGES_MS)[0].astype(np.float64), colour)
-    ax.set_xscale("log")
+    draw_intervals(ax, ISI_EDGES_MS, interval_counts(times, observed), colour)
     return ax
+
+
+def interval_counts(spike_times: Float, obs_intervals: Float | None = None) -> Float:
+    """(80,) inter-spike intervals in the bins between `ISI_EDGES_MS`; none bridges a gap between observed intervals.
+
+    Parameters
+    ----------
+    spike_times : (n_spikes,) array, seconds, ascending
+    obs_intervals : (n_intervals, 2) array, seconds, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> int(interval_counts(np.arange(0, 60, 2.0)).sum())
+    29
+    """
+    pieces, _ = split_by_intervals(spike_times, obs_intervals)
+    intervals = np.concatenate([np.empty(0), *(np.diff(piece) for piece in pieces)]) * 1e3
+    return np.histogram(intervals, ISI_EDGES_MS)[0].astype(np.float64)
 
 
 def plot_acg(units: Units | xr.Dataset, unit_id: int, *, cell_type: str = "", ax: Axes | None = None) -> Axes:

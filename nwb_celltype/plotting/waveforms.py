@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nwb_celltype.colours import INK, colour_of
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.plotting.canvas import axes_for
+from nwb_celltype.plotting.channels import channel_waveforms, on_probe, scale_unit_of
 from nwb_celltype.plotting.panels import draw_channels, draw_trace
-from nwb_celltype.plotting.places import on_probe
 from nwb_celltype.units import Units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-BEFORE_MS, AFTER_MS = 2.0, 4.0
-"""Time around the largest deflection that is shown."""
 
 
 def plot_waveform(
@@ -64,40 +60,24 @@ def plot_waveform(
         message = f"A waveform has one channel or more, not {n_channels}."
         raise UsageError(message)
     row = units.row_of(unit_id)
-    waveform, peak, rate = units.waveform_mean[row], units.peak_channel(row), units.waveform_rates_hz[row]
-    if waveform is None or peak is None or not np.isfinite(rate):
-        why = "no mean waveform" if waveform is None or peak is None else "a mean waveform of unknown sampling rate"
+    waveform, positions = units.waveform_mean[row], units.unit_positions(row)
+    shown = channel_waveforms(
+        waveform,
+        float(units.waveform_rates_hz[row]),
+        None if positions is None else on_probe(positions),
+        scale_unit=scale_unit_of(units, row),
+        n_channels=n_channels,
+    )
+    if shown is None:
+        has_samples = waveform is not None and bool(np.isfinite(waveform).any())
+        why = "a mean waveform of unknown sampling rate" if has_samples else "no mean waveform"
         message = f"Unit {unit_id} of {units.session.path or 'these units'} has {why}; there is nothing to plot."
         raise InputError(message)
-    trace = waveform[:, peak]
-    centre = int(np.nanargmax(np.abs(trace - np.nanmedian(trace))))
-    first = max(0, centre - round(BEFORE_MS * 1e-3 * rate))
-    last = min(len(trace), centre + round(AFTER_MS * 1e-3 * rate) + 1)
-    time_ms = (np.arange(first, last) - centre) / rate * 1e3
-    unit = "a.u." if units.is_whitened[row] else "µV"
+    unit = "µV" if shown.scale_unit == "uV" else shown.scale_unit
     colour = colour_of(cell_type) if cell_type else INK
     ax = axes_for(ax)
     if n_channels == 1:
-        draw_trace(ax, time_ms, trace[first:last], colour, unit)
-        return ax
-    positions = units.unit_positions(row)
-    if positions is not None:
-        positions = on_probe(positions) if len(positions) == waveform.shape[1] else None
-    rows = _nearest(waveform, peak, positions)[:n_channels]
-    shown = None if positions is None else positions[rows]
-    draw_channels(ax, time_ms, waveform[first:last, rows].T, shown, 0, colour, unit)
-    return ax
-
-
-def _nearest(waveform: NDArray[np.float64], peak: int, positions: NDArray[np.float64] | None) -> NDArray[np.intp]:
-    """Channels with anything on them, the peak first, then by distance, or by amplitude where that is unknown."""
-    seen: NDArray[np.bool_] = np.asarray(np.isfinite(waveform).any(axis=0))
-    if positions is not None and np.isfinite(positions[peak]).all():
-        far = np.linalg.norm(positions - positions[peak], axis=1)
-        rank = np.where(np.isfinite(far), far, np.inf)
-        seen &= np.isfinite(far)
+        draw_trace(ax, shown.time_ms, shown.values[shown.peak], colour, unit)
     else:
-        rank = np.where(seen, -np.ptp(np.where(np.isfinite(waveform), waveform, 0.0), axis=0), np.inf)
-    rank[peak] = -np.inf
-    order = np.argsort(rank, kind="stable")
-    return order[seen[order]]
+        draw_channels(ax, shown.time_ms, shown.values, shown.positions, shown.peak, colour, unit)
+    return ax

@@ -11,7 +11,6 @@ from nwb_celltype.reporting.records import RateCorrelograms
 
 Float = NDArray[np.float64]
 
-ISI_EDGES_MS: Float = np.arange(101, dtype=np.float64)
 ACG_LAGS_MS: Float = np.arange(-100, 101, dtype=np.float64)
 
 

@@ -284,10 +284,8 @@ def _waveform(ax: Axes, unit: UnitView, colour: str) -> None:
     if shown is None:
         message = "no mean waveform"
         raise InputError(message)
-    known = shown.x_um is not None and shown.y_um is not None
-    positions = np.column_stack([shown.x_um, shown.y_um]) if known else None  # type: ignore[list-item]
     scale = "µV" if shown.scale_unit == "uV" else shown.scale_unit
-    draw_channels(ax, shown.time_ms, shown.values, positions, shown.peak, colour, scale)
+    draw_channels(ax, shown.time_ms, shown.values, shown.positions, shown.peak, colour, scale)
 
 
 def _unit_panels(view: ReportView, unit: UnitView, colour: str, colours: Mapping[str, str]) -> dict[str, Panel]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,14 @@ from nwb_celltype.annotation import now
 from nwb_celltype.classifier import Model
 from nwb_celltype.colours import colours_of
 from nwb_celltype.errors import UsageError
+from nwb_celltype.plotting.trains import ISI_EDGES_MS
 from nwb_celltype.reporting.card_words import reliability_of, sections_of
-from nwb_celltype.reporting.correlograms import ACG_LAGS_MS, ISI_EDGES_MS, positive_log_lags_ms
+from nwb_celltype.reporting.correlograms import ACG_LAGS_MS, positive_log_lags_ms
 from nwb_celltype.reporting.places import Opened, Source, files_of, open_run
 from nwb_celltype.reporting.records import (
     Axes,
-    Explanation,
     FileView,
     ModelView,
-    Neighbour,
     Remark,
     ReportClass,
     ReportView,
@@ -34,6 +33,7 @@ from nwb_celltype.reporting.records import (
 )
 from nwb_celltype.reporting.second_look import ModelShelf, SecondLook, features_for, look_again, model_of, parameters_of
 from nwb_celltype.reporting.unit_panels import UnitPanels, panels_of, probe_of
+from nwb_celltype.reporting.unit_views import Part, paired, unit_views
 from nwb_celltype.runs import Run
 from nwb_celltype.taxonomy import CEREBELLUM, FOREBRAIN, UNCLASSIFIED
 from nwb_celltype.units import Session
@@ -50,8 +50,6 @@ THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 """Least probabilities at which coverage is shown, besides that of the run."""
 
 _SENTENCES = re.compile(r"(?<=[.?]) (?=[A-Z0-9'\"])")
-_STATISTICS = ("waveform_statistics", "acg_statistics", "statistics")
-_MOST_STATISTICS = 24
 
 
 def gather(
@@ -130,7 +128,7 @@ def gather(
         if part.model is not None and part.model is not shown:
             extra.append("The units of this file are not on the map, which is that of another model.")
         files.append(replace(part.file, notes=(*part.file.notes, *extra)))
-        views += _unit_views(part, number, labels, None if part.model is not shown else located)
+        views += unit_views(part, number, labels, None if part.model is not shown else located)
     explanations = [part.look.explanation for part in parts if part.look.explanation is not None]
     return ReportView(
         title=_title(source, parts),
@@ -138,7 +136,7 @@ def gather(
         software=f"nwb-celltype {__version__}",
         classes=classes,
         files=tuple(files),
-        units=tuple(_paired(views)),
+        units=tuple(paired(views)),
         axes=_axes(explanations),
         model=None if shown is None else model_view(shown),
         training_map=None if located is None else _map(located),
@@ -159,18 +157,7 @@ def model_view(model: Model) -> ModelView:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """One file, before classes and models of all files are known."""
-
-    file: FileView
-    model: Model | None
-    look: SecondLook
-    panels: Mapping[int, UnitPanels]
-    row: Mapping[int, int]  # row in panels, features and the second look, by unit id
-
-
-def _part(opened: Opened, asked: Source | None, shelf: ModelShelf, explain: bool, progress: Progress | None) -> _Part:
+def _part(opened: Opened, asked: Source | None, shelf: ModelShelf, explain: bool, progress: Progress | None) -> Part:
     run, units = opened.run, opened.units
     notes = list(opened.notes)
     look = SecondLook()
@@ -212,99 +199,7 @@ def _part(opened: Opened, asked: Source | None, shelf: ModelShelf, explain: bool
         notes=tuple(notes),
     )
     by_id = dict(zip(ids, panels, strict=True))
-    return _Part(file, found, look, by_id, {unit_id: k for k, unit_id in enumerate(ids)})
-
-
-def _unit_views(part: _Part, number: int, labels: Sequence[str], located: Location | None) -> list[UnitView]:
-    run = part.file.run
-    columns = [labels.index(label) for label in run.classes]
-    elsewhere = [
-        (one.name, dict(zip(one.unit_ids.tolist(), one.cell_type.tolist(), strict=True))) for one in part.file.runs
-    ]
-    views = []
-    for k, unit_id in enumerate(run.unit_ids.tolist()):
-        row, panels = part.row.get(unit_id), part.panels.get(unit_id)
-        probability = None
-        if run.probability is not None and np.isfinite(run.probability[k]).all():
-            probability = np.full(len(labels), np.nan)
-            probability[columns] = run.probability[k]
-        view = UnitView(
-            key=f"{number}:{unit_id}",
-            file=number,
-            unit_id=unit_id,
-            label=str(run.cell_type[k]),
-            is_abstained=bool(run.is_abstained[k]),
-            reason=str(run.reason[k]),
-            reason_detail=str(run.reason_detail[k]),
-            confidence=_value(run.confidence, k),
-            ood_score=_value(run.ood_score, k),
-            probability=probability,
-            cell_id="" if run.cell_id is None else str(run.cell_id[k]),
-            labels={name: str(said[unit_id]) for name, said in elsewhere if unit_id in said},
-        )
-        if panels is not None:
-            view = replace(view, **_drawn(panels))
-        if row is not None:
-            view = replace(
-                view, spread=_value(part.look.spread, row), explanation=_explained(part.look.explanation, row)
-            )
-        # a map is that of one model; each file has its own places on it
-        own = part.look.location if located is not None else None
-        if row is not None and own is not None:
-            same = bool(own.is_training_unit[row])
-            view = replace(view, map_xy=_pair(own.xy[row]), neighbours=_neighbours(own, row), is_training_unit=same)
-        views.append(view)
-    return views
-
-
-def _drawn(panels: UnitPanels) -> dict[str, Any]:
-    named = {field.name: getattr(panels, field.name) for field in fields(panels)}
-    named["acg_hz"] = named.pop("acg")
-    return named
-
-
-def _neighbours(location: Location, row: int) -> tuple[Neighbour, ...]:
-    found = []
-    for at, distance in zip(location.neighbours[row].tolist(), location.distance[row].tolist(), strict=True):
-        if at >= 0 and np.isfinite(distance):
-            label, lab = str(location.training_label[at]), str(location.training_source[at])
-            found.append(Neighbour(label, lab, float(distance)))
-    return tuple(found)
-
-
-def _explained(explanation: xr.Dataset | None, row: int) -> Explanation | None:
-    if explanation is None or not str(explanation["cell_type"].values[row]):
-        return None
-    parts: dict[str, Float | None] = {}
-    for name in ("waveform", "isi_histogram", "acg"):
-        values = explanation[name].values[row] if name in explanation else None
-        parts[name] = values if values is not None and np.isfinite(values).all() else None
-    statistics: dict[str, float] = {}
-    for name in _STATISTICS:
-        if name in explanation:
-            values, dimension = explanation[name].values[row], str(explanation[name].dims[1])
-            named = zip(explanation[dimension].values.tolist(), values.tolist(), strict=True)
-            statistics |= {str(key): float(value) for key, value in named if np.isfinite(value)}
-    largest = sorted(statistics, key=lambda key: -abs(statistics[key]))[:_MOST_STATISTICS]
-    contribution = zip(explanation["modality"].values.tolist(), explanation["contribution"].values[row], strict=True)
-    return Explanation(
-        label=str(explanation["cell_type"].values[row]),
-        modalities={str(name): float(value) for name, value in contribution if np.isfinite(value)},
-        waveform=parts["waveform"],
-        isi=parts["isi_histogram"],
-        acg=parts["acg"],
-        statistics={key: statistics[key] for key in largest},
-    )
-
-
-def _paired(views: Sequence[UnitView]) -> list[UnitView]:
-    """Name the other unit of the same cell."""
-    by_cell: dict[tuple[int, str], list[str]] = {}
-    for view in views:
-        if view.cell_id:
-            by_cell.setdefault((view.file, view.cell_id), []).append(view.key)
-    others = {key: next((k for k in keys if k != key), None) for keys in by_cell.values() for key in keys}
-    return [replace(view, partner=others[view.key]) if view.cell_id else view for view in views]
+    return Part(file, found, look, by_id, {unit_id: k for k, unit_id in enumerate(ids)})
 
 
 def _axes(explanations: Sequence[xr.Dataset]) -> Axes:
@@ -332,7 +227,7 @@ def _map(location: Location) -> TrainingMap:
     )
 
 
-def _main_model(parts: Sequence[_Part]) -> Model | None:
+def _main_model(parts: Sequence[Part]) -> Model | None:
     """Choose the model of most files; the first of those with as many."""
     found = [part.model for part in parts if part.model is not None]
     counts = Counter(id(model) for model in found)
@@ -403,17 +298,9 @@ def _only(opened: Opened, unit_ids: Sequence[int]) -> Opened:
     return replace(opened, run=replace(run, input_sha256="", **changed), units=units, notes=(*opened.notes, note))
 
 
-def _title(source: Source | Sequence[Source], parts: Sequence[_Part]) -> str:
+def _title(source: Source | Sequence[Source], parts: Sequence[Part]) -> str:
     if len(parts) == 1:
         session = parts[0].file.session
         return session.session_id or parts[0].file.name
     place = f" in {Path(source).name}" if isinstance(source, str | Path) and Path(source).name else ""
     return f"{len(parts)} recordings{place}"
-
-
-def _pair(values: Float) -> tuple[float, float] | None:
-    return (float(values[0]), float(values[1])) if np.isfinite(values).all() else None
-
-
-def _value(values: NDArray[Any] | None, k: int) -> float | None:
-    return None if values is None or not np.isfinite(values[k]) else float(values[k])

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from nwb_celltype.plotting.channels import ChannelWaveforms
 from nwb_celltype.reporting.packing import listed, number, pack
 from nwb_celltype.reporting.records import (
     Axes,
-    ChannelWaveforms,
     Explanation,
     FileView,
     ModelView,

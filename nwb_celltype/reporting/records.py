@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.plotting.channels import ChannelWaveforms
 from nwb_celltype.provenance import SourceAsset
 from nwb_celltype.runs import Run
 from nwb_celltype.units import Session
@@ -24,37 +25,6 @@ class ReportClass:
     name: str
     definition: str
     colour: str
-
-
-@dataclass(frozen=True, eq=False)
-class ChannelWaveforms:
-    """Mean waveform of a unit on its peak channel and the channels nearest to it.
-
-    Attributes
-    ----------
-    start_ms, step_ms : float
-        Time of the first sample from the largest deflection on the peak channel, and of one sample.
-    values : (k, n) array
-        A row a channel; NaN where it was not recorded.
-    x_um, y_um : (k,) array or None
-        Positions of the channels; None where the file does not say.
-    peak : int
-        Row of the peak channel.
-    scale_unit : {'uV', 'a.u.'}
-    """
-
-    start_ms: float
-    step_ms: float
-    values: Float
-    x_um: Float | None
-    y_um: Float | None
-    peak: int
-    scale_unit: str
-
-    @property
-    def time_ms(self) -> Float:
-        """(n,) times of the samples in ms."""
-        return np.asarray(self.start_ms + self.step_ms * np.arange(self.values.shape[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +99,8 @@ class UnitView:
         Key of the other unit of the same cell.
     x_um, y_um : float or None
         Position on the probe.
-    isi : (100,) array or None
-        Intervals in 1 ms bins from 0 ms.
+    isi : (80,) array or None
+        Intervals in the logarithmic bins `axes.isi_ms`, from 1 ms to 10 s.
     acg_hz : (201,) array or None
         Spikes per second at lags from -100 to 100 ms.
     map_xy : (float, float) or None

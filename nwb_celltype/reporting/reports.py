@@ -168,7 +168,7 @@ def write_report(
             raise InputError(message)
 
     create_safely(target, write, validate, replaces=True, needs_bytes=len(page))
-    made: Sequence[Path] = () if folder is None else write_figures(view, folder, formats=_FORMATS)
+    made: Sequence[Path] = () if folder is None else write_figures(view, folder, formats=_FORMATS, progress=progress)
     return WrittenReport(target, view, tuple(made))
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.layers import COLUMNS, find_layers
-from nwb_celltype.reporting.channels import channel_waveforms, plane
+from nwb_celltype.plotting.channels import ChannelWaveforms, channel_waveforms, on_probe, scale_unit_of
+from nwb_celltype.plotting.trains import interval_counts
 from nwb_celltype.reporting.correlograms import acg_hz, rate_correlograms
-from nwb_celltype.reporting.records import ChannelWaveforms, RateCorrelograms
+from nwb_celltype.reporting.records import RateCorrelograms
 from nwb_celltype.units import Units
 from nwb_celltype.units.waveforms import peak_channel_of
 
@@ -32,7 +33,6 @@ _METRICS = (
 )  # fmt: skip
 _DEPTHS = ("depth", "unit_depth", "depth_um", "estimated_y", "y_um")
 _FEW_ELECTRODES = 8
-_SHAPE_ALONE = "only its shape counts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def probe_of(units: Units) -> Float | None:
     positions = units.channel_positions
     if positions is None or not len(positions) or not np.isfinite(positions).any():
         return None
-    return plane(np.asarray(positions, dtype=np.float64))
+    return on_probe(np.asarray(positions, dtype=np.float64))
 
 
 def panels_of(
@@ -89,12 +89,10 @@ def panels_of(
     counted = statistic.sel(statistic="n_spikes").values
     rate = statistic.sel(statistic="spikes_per_observed_second").values
     problem = features["train_problem"].values
-    isi_counts, acg_counts = features["isi_counts"].values, features["acg_counts"].values
+    acg_counts = features["acg_counts"].values
     waveform_reason, train_reason = features["waveform_reason"].values, features["train_reason"].values
     names, layers, quality = _names(units), _layers(units), _quality(units)
     regions = units.region
-    shape_alone = _SHAPE_ALONE in (units.waveform_unit_note or "")
-    whitened = units.is_whitened
     panels = []
     for k, (times, intervals, waveform) in enumerate(
         zip(units.spike_times, observed, units.waveform_mean, strict=True)
@@ -103,7 +101,7 @@ def panels_of(
         rows = units.electrodes[k] if units.electrodes is not None else np.empty(0, dtype=np.int64)
         positions = _positions(rows, probe, waveform)
         x, y = _place(rows, probe, positions, waveform)
-        unit_of_measure = "a.u." if shape_alone or whitened[k] else "uV"
+        between = interval_counts(times, intervals) if usable else None
         panels.append(
             UnitPanels(
                 name=names[k],
@@ -115,10 +113,10 @@ def panels_of(
                 rate_hz=_finite(rate[k]),
                 quality=quality[k],
                 waveform=channel_waveforms(
-                    waveform, float(units.waveform_rates_hz[k]), positions, scale_unit=unit_of_measure
+                    waveform, float(units.waveform_rates_hz[k]), positions, scale_unit=scale_unit_of(units, k)
                 ),
                 waveform_reason=str(waveform_reason[k]),
-                isi=isi_counts[k].astype(np.float64) if usable and isi_counts[k].any() else None,
+                isi=between if between is not None and between.any() else None,
                 acg=acg_hz(acg_counts[k], counted[k]) if usable and acg_counts[k].any() else None,
                 acg_3d=rate_correlograms(times, intervals) if usable else None,
                 train_reason=str(train_reason[k]),

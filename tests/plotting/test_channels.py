@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nwb_celltype.reporting.channels import AFTER_MS, BEFORE_MS, channel_waveforms, plane
+from nwb_celltype.plotting.channels import AFTER_MS, BEFORE_MS, channel_waveforms, on_probe
 
 TIMES = np.arange(-60, 120) / 30.0
 
@@ -77,4 +77,4 @@ def test_fast_sampling_is_thinned_and_keeps_the_peak() -> None:
 )
 def test_plane_of_a_probe(positions: list[list[float]], kept: list[int]) -> None:
     array = np.array(positions)
-    np.testing.assert_array_equal(plane(array), array[:, kept])
+    np.testing.assert_array_equal(on_probe(array), array[:, kept])

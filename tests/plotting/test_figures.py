@@ -11,11 +11,12 @@ import pytest
 
 from nwb_celltype.colours import colour_of
 from nwb_celltype.errors import RefusedError, UsageError
+from nwb_celltype.plotting.channels import ChannelWaveforms
+from nwb_celltype.plotting.trains import ISI_EDGES_MS
 from nwb_celltype.reporting.figures import CAPTIONS, write_figures
 from nwb_celltype.reporting.records import (
     Axes,
     CalibrationPoint,
-    ChannelWaveforms,
     Explanation,
     FileView,
     ModelView,
@@ -42,7 +43,7 @@ def view() -> ReportView:
         x_um=0.0, y_um=40.0, n_spikes=4000, rate_hz=62.0, map_xy=(0.0, 0.0),
         neighbours=(Neighbour("PkC_ss", "Hull", 0.5),),
         waveform=ChannelWaveforms(-1.0, 1 / 30, rng.normal(size=(3, 90)), POSITIONS[:3, 0], POSITIONS[:3, 1], 0, "uV"),
-        isi=np.arange(100.0), acg_hz=np.abs(np.arange(-100.0, 101.0)),
+        isi=np.arange(80.0), acg_hz=np.abs(np.arange(-100.0, 101.0)),
         acg_3d=RateCorrelograms(np.arange(10.0) + 50, rng.random((10, 100))),
         explanation=Explanation("PkC_ss", {"waveform": 0.3, "train": -0.1}, acg=np.linspace(-0.1, 0.2, 20)),
     )  # fmt: skip
@@ -59,7 +60,7 @@ def view() -> ReportView:
         files=(FileView("a b.nwb", run(), (run(),), Session(), None, {}, "typable", (), POSITIONS[:, 0],
                         POSITIONS[:, 1], (), ()),),
         units=(full, bare),
-        axes=Axes(np.arange(101.0), np.arange(-100.0, 101.0), np.geomspace(1, 1000, 100), None, None,
+        axes=Axes(ISI_EDGES_MS, np.arange(-100.0, 101.0), np.geomspace(1, 1000, 100), None, None,
                   np.geomspace(1, 100, 20)),
         model=ModelView("cerebellum", "2", "CC", "", (), points),
         training_map=TrainingMap(where.training_xy, where.training_label, where.training_source, where.axes, "Hand."),

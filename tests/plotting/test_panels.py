@@ -19,7 +19,7 @@ from nwb_celltype.colours import GREY, colour_of
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.features import compute
 from nwb_celltype.plotting.canvas import print_style
-from nwb_celltype.plotting.places import on_probe, unit_places
+from nwb_celltype.plotting.places import unit_places
 from nwb_celltype.runs import Run
 from nwb_celltype.units import Units
 
@@ -157,11 +157,6 @@ def test_units_stand_at_their_peak_electrode(units: Units, ax: Axes) -> None:
     plotting.plot_depth(units, run(), layers={3: "PCL", 7: "GCL", 11: "PCL"}, ax=ax)
     assert "1 unit without a position" in ax.get_title(loc="left")
     assert "PCL" in {text.get_text() for text in ax.texts}
-
-
-def test_positions_of_three_coordinates_are_seen_from_the_side() -> None:
-    assert on_probe(np.array([[0.0, 5.0, 20.0], [0.0, 6.0, 40.0]])).tolist() == [[5.0, 20.0], [6.0, 40.0]]
-    assert on_probe(np.array([[0.0, 20.0, 0.0], [0.0, 40.0, 0.0]])).tolist() == [[0.0, 20.0], [0.0, 40.0]]
 
 
 def test_the_map_has_training_units_behind_and_one_unit_marked(ax: Axes) -> None:

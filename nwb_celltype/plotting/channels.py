@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.reporting.records import ChannelWaveforms
+from nwb_celltype.units import Units
 from nwb_celltype.units.waveforms import peak_channel_of
 
 N_CHANNELS = 9
@@ -18,9 +20,52 @@ MOST_SAMPLES = 192
 
 Float = NDArray[np.float64]
 
+_SHAPE_ALONE = "only its shape counts"
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelWaveforms:
+    """Mean waveform of a unit on its peak channel and the channels nearest to it.
+
+    Attributes
+    ----------
+    start_ms, step_ms : float
+        Time of the first sample from the largest deflection on the peak channel, and of one sample.
+    values : (k, n) array
+        A row a channel; NaN where it was not recorded.
+    x_um, y_um : (k,) array or None
+        Positions of the channels; None where the file does not say.
+    peak : int
+        Row of the peak channel.
+    scale_unit : {'uV', 'a.u.'}
+    """
+
+    start_ms: float
+    step_ms: float
+    values: Float
+    x_um: Float | None
+    y_um: Float | None
+    peak: int
+    scale_unit: str
+
+    @property
+    def time_ms(self) -> Float:
+        """(n,) times of the samples in ms."""
+        return np.asarray(self.start_ms + self.step_ms * np.arange(self.values.shape[1]))
+
+    @property
+    def positions(self) -> Float | None:
+        """(k, 2) positions of the channels, None where the file does not say."""
+        return None if self.x_um is None or self.y_um is None else np.column_stack([self.x_um, self.y_um])
+
 
 def channel_waveforms(
-    waveform: Float | None, rate_hz: float, positions: Float | None, *, scale_unit: str = "uV"
+    waveform: Float | None,
+    rate_hz: float,
+    positions: Float | None,
+    *,
+    scale_unit: str = "uV",
+    n_channels: int = N_CHANNELS,
 ) -> ChannelWaveforms | None:
     """Cut the peak channel and its nearest neighbours out of a mean waveform.
 
@@ -32,6 +77,8 @@ def channel_waveforms(
     positions : (n_channels, 2) array or None, micrometres
         Where they are unknown, or not one for each channel, the channels of the largest amplitude are taken.
     scale_unit : {'uV', 'a.u.'}
+    n_channels : int
+        No more channels than these.
 
     Returns
     -------
@@ -52,7 +99,7 @@ def channel_waveforms(
         return None
     finite = np.where(np.isfinite(waveform), waveform, np.nan)
     is_matched = positions is not None and len(positions) == waveform.shape[1]
-    rows = _nearest(finite, peak, positions if is_matched else None)
+    rows = _nearest(finite, peak, positions if is_matched else None)[:n_channels]
     at = int(np.nanargmax(np.abs(finite[:, peak] - np.nanmedian(finite[:, peak]))))
     first = max(0, at - round(BEFORE_MS * 1e-3 * rate_hz))
     last = min(len(finite), at + round(AFTER_MS * 1e-3 * rate_hz) + 1)
@@ -72,15 +119,21 @@ def channel_waveforms(
     )
 
 
-def plane(positions: Float) -> Float:
-    """(n, 2) positions on the plane of a probe: across it, and along it.
+def scale_unit_of(units: Units, row: int) -> str:
+    """Say in what the mean waveform of a unit row is measured: ``uV``, or ``a.u.`` where only its shape is known."""
+    is_shape = units.is_whitened[row] or _SHAPE_ALONE in (units.waveform_unit_note or "")
+    return "a.u." if is_shape else "uV"
+
+
+def on_probe(positions: Float) -> Float:
+    """(n, 2) positions on a probe: across it, and along it.
 
     Of three coordinates those two are kept along which the electrodes differ, in their order.
 
     Examples
     --------
     >>> import numpy as np
-    >>> plane(np.array([[0.0, 5.0, 20.0], [0.0, 6.0, 40.0]])).tolist()
+    >>> on_probe(np.array([[0.0, 5.0, 20.0], [0.0, 6.0, 40.0]])).tolist()
     [[5.0, 20.0], [6.0, 40.0]]
     """
     if positions.shape[1] == 2:
@@ -108,4 +161,4 @@ def _nearest(waveform: Float, peak: int, positions: Float | None) -> NDArray[np.
         distance = np.where(np.isfinite(distance), distance, np.inf)
         order = np.lexsort((np.arange(len(seen)), distance, ~seen))
     kept = [int(k) for k in order if seen[k] and k != peak]
-    return np.array([peak, *kept[: N_CHANNELS - 1]], dtype=np.intp)
+    return np.array([peak, *kept], dtype=np.intp)
