@@ -140,7 +140,7 @@ def write_session(path: Path, size: Size, seed: int = 9) -> Path:
     spikes = VectorData(
         name="spike_times",
         description="simulated",
-        data=H5DataIO(stored, chunks=(131_072,), **(options if size.is_compressed else {})),
+        data=H5DataIO(stored, chunks=(min(131_072, max(1, int(ends[-1]))),), **(options if size.is_compressed else {})),
     )
     peaks = [_peak(k, size) for k in range(n)]
     shapes = (

@@ -18,14 +18,13 @@ from scipy.ndimage import gaussian_filter1d
 
 import nwb_celltype as nct
 from nwb_celltype.cli import main
+from nwb_celltype.colours import colour_of
 
 HERE = Path(__file__).resolve().parent
 SIMULATED = HERE / "simulated_session.nwb"
 OUT = HERE.parent / "demo"
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLOURS = {"PkC_ss": "#0072B2", "PkC_cs": "#D55E00", "MLI": "#009E73", "GoC": "#CC79A7", "MFB": "#E69F00"}
-
 SPARSE = 1000  # pairs; autocorrelograms of fewer are smoothed over 5 ms
+FEW = 50  # pairs; of fewer there is nothing to see
 
 
 def draw(annotated: Path, picture: Path, title: str) -> Path:
@@ -33,21 +32,26 @@ def draw(annotated: Path, picture: Path, title: str) -> Path:
     run = nct.choose_run(annotated)
     with nct.read_units(annotated) as units:
         features = nct.features.compute(units.select(run.unit_ids))
-    answered = sorted(set(run.cell_type), key=[*COLOURS, *run.classes, "unclassified"].index)
+    answered = sorted(set(run.cell_type), key=[*run.classes, "unclassified"].index)
     figure, axes = plt.subplots(
         2, len(answered), figsize=(2.6 * len(answered), 4.6), squeeze=False, sharex="row", layout="constrained"
     )
     for column, label in enumerate(answered):
         rows = np.flatnonzero(run.cell_type == label)
-        colour = COLOURS.get(label, "#777777")
+        colour = colour_of(label)
         waveform_axes, acg_axes = axes[0, column], axes[1, column]
         for k in rows:
             waveform_axes.plot(features.waveform_time, features.waveform[k], color=colour, alpha=0.8, lw=1.2)
             acg = features.acg_counts[k].values.astype(float)
-            if 0 < acg.sum() < SPARSE:
+            if acg.sum() < FEW:
+                continue
+            if acg.sum() < SPARSE:
                 acg = gaussian_filter1d(acg, 5, mode="nearest")
-            if acg.sum() > 0:
-                acg_axes.plot(features.acg_bin, acg / acg.max(), color=colour, alpha=0.8, lw=0.9)
+            acg_axes.plot(features.acg_bin, acg / acg.max(), color=colour, alpha=0.8, lw=0.9)
+        if not acg_axes.lines:
+            acg_axes.text(0.5, 0.5, "too few intervals\nbelow 100 ms", color="0.4", ha="center", va="center",
+                          transform=acg_axes.transAxes)  # fmt: skip
+            acg_axes.set_xlim(features.acg_bin[0], features.acg_bin[-1])
         name = label.replace("_", " ")
         waveform_axes.set_title(f"{name} ({len(rows)})", color=colour, fontsize=11)
         waveform_axes.set_ylim(-1.1, 1.1)

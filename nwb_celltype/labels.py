@@ -108,6 +108,12 @@ class LabelledUnits:
         """(n,) one hash a row, over both parts."""
         return np.array([hashlib.sha256("|".join(parts).encode()).hexdigest() for parts in self.part_sha256], dtype=str)
 
+    @property
+    def holds_statistics_alone(self) -> bool:
+        """Whether rows are described, none by a waveform or a spike train: they are of a table of statistics."""
+        counts = self.features["isi_counts"].values.any() or self.features["acg_counts"].values.any()
+        return not counts and all(w is None for w in self.waveforms) and bool(self._described().any())
+
     def take(self, rows: NDArray[Any]) -> LabelledUnits:
         """Return some rows, by index or mask."""
         index = np.arange(len(self))[rows]
@@ -133,10 +139,14 @@ class LabelledUnits:
 
     def usable(self) -> NDArray[np.bool_]:
         """(n,) mask of the rows with at least one modality, the first of exact duplicates only."""
-        described = (self.features["waveform_reason"].values == "") | (self.features["train_reason"].values == "")
         first = np.zeros(len(self), dtype=bool)
         first[np.unique(self.row_sha256, return_index=True)[1]] = True
-        return np.asarray(described & first & ~self._repeated_trains())
+        return np.asarray(self._described() & first & ~self._repeated_trains())
+
+    def _described(self) -> NDArray[np.bool_]:
+        return np.asarray(
+            (self.features["waveform_reason"].values == "") | (self.features["train_reason"].values == "")
+        )
 
     def problems(self) -> list[str]:
         """Sentences about rows that cannot be used as they are: nothing to describe, or duplicates."""

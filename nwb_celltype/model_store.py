@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -36,6 +37,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib", ".dill")
 _FOREIGN = (".h5", ".hdf5", ".onnx", ".npy", ".npz", ".tar", ".gz", ".safetensors")
 _PICKLE_MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_OF_CLASSES = ("_by_class", "per_class")
 
 
 @dataclass(frozen=True)
@@ -331,7 +333,9 @@ def _read(source: Path) -> tuple[dict[str, bytes], str]:
         raise RefusedError(message)
     try:
         return _unpack(source, data), hashlib.sha256(data).hexdigest()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (  # what `zipfile` raises on damaged bytes, depending on where the damage is
+        zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError,
+    ) as error:  # fmt: skip
         message = f"{source} is a damaged archive ({error}); get it again from its author."
         raise InputError(message) from error
 
@@ -397,20 +401,34 @@ def _bytes_of(path: Path) -> bytes:
         raise InputError(message) from error
 
 
-def _figures(figures: Mapping[str, Any], indent: str = "  ") -> list[str]:
-    """Lines of nested figures: the numbers of a mapping in one line, what is nested in it below."""
+def _figures(figures: Mapping[str, Any], indent: str = "  ", *, of_classes: bool = False) -> list[str]:
+    """Lines of nested figures: the numbers of a mapping in one line, what is nested in it below.
+
+    Below ``..._by_class`` and ``per_class`` stand names of classes, which are written as they are.
+    """
     lines: list[str] = []
     for name, value in figures.items():
-        words = str(name).replace("_", " ")
+        words = str(name) if of_classes else str(name).replace("_", " ")
         if not isinstance(value, Mapping):
             lines.append(f"{indent}{words}: {_words(value)}")
             continue
-        plain = {key: one for key, one in value.items() if not isinstance(one, Mapping | str)}
-        said = ", ".join(f"{str(key).replace('_', ' ')} {_words(one)}" for key, one in plain.items())
+        holds_classes = str(name).endswith(_OF_CLASSES)
+        plain = {key: one for key, one in value.items() if not isinstance(one, Mapping | str) and not _is_table(one)}
+        keys = {key: str(key) if holds_classes else str(key).replace("_", " ") for key in value}
+        said = ", ".join(f"{keys[key]} {_words(one)}" for key, one in plain.items())
         lines.append(f"{indent}{words}: {said}".rstrip())
-        rest = {key: one for key, one in value.items() if key not in plain}
-        lines += _figures(rest, indent + "  ")
+        lines += [f"{indent}  {keys[key]}: {'; '.join(map(_row, one))}" for key, one in value.items() if _is_table(one)]
+        rest = {key: one for key, one in value.items() if isinstance(one, Mapping | str)}
+        lines += _figures(rest, indent + "  ", of_classes=holds_classes)
     return lines
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, Mapping) for one in value)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{str(key).replace('_', ' ')} {_words(one)}" for key, one in row.items())
 
 
 def _words(value: Any) -> str:

@@ -201,7 +201,8 @@ def _check_map(model: Model, examples: Any) -> tuple[str, str]:
     found = locate(model, example_features())
     if found is None:
         return "not checked", "the model folder holds no map of its training units"
-    what = f"{len(found.training_label)} training units of {len(set(found.training_source) - {''}) or 'unnamed'} labs"
+    n_labs = len(set(found.training_source) - {""})
+    what = f"{len(found.training_label)} training units of {n_labs or 'unnamed'} {'lab' if n_labs == 1 else 'labs'}"
     if examples.get("units") != EXAMPLE_UNITS or "map_xy" not in examples:
         return "ok", f"{what}; it states no points to compare with"
     try:

@@ -200,6 +200,12 @@ def parse_address(text: str, *, instance: str | None = None) -> UrlAddress | Dan
     DandiAddress(dandiset='000409', version='draft', path='', instance='dandi', asset_id='')
     """
     text = text.strip()
+    try:
+        for part in (text, text.replace("/#/", "/")):  # as `_page` reads it, too
+            urlsplit(part)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        msg = f"{text!r} is no address: {error}. Addresses are: {'; '.join(FORMS)}."
+        raise UsageError(msg) from error
     if _PREFIXED.match(text):
         name, _, rest = text.partition(":")
         if name.lower() == "dandi":

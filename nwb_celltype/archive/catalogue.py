@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 
 from nwb_celltype.archive.addresses import DandiAddress
+from nwb_celltype.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,47 @@ def read_catalogue() -> tuple[CatalogueEntry, ...]:
     >>> read_catalogue()[0].title
     'IBL Brain-Wide Map'
     """
+    return parse_catalogue(
+        resources.files(__package__).joinpath("catalogue.yaml").read_text(encoding="utf-8"), "catalogue.yaml"
+    )
+
+
+def parse_catalogue(text: str, name: str) -> tuple[CatalogueEntry, ...]:
+    """Read a catalogue.
+
+    Parameters
+    ----------
+    text : str
+        YAML: a list of mappings with the fields of `CatalogueEntry`.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    tuple of CatalogueEntry
+
+    Raises
+    ------
+    InputError
+        If it is no such list.
+
+    Examples
+    --------
+    >>> parse_catalogue("- dandiset: '000409'", "mine.yaml")[0].dandiset
+    '000409'
+    """
     import yaml
 
-    text = resources.files(__package__).joinpath("catalogue.yaml").read_text(encoding="utf-8")
     names = [entry.name for entry in fields(CatalogueEntry)]
-    return tuple(
-        CatalogueEntry(**{name: str(row[name]) for name in names if name in row}) for row in yaml.safe_load(text)
-    )
+    try:
+        rows = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        message = f"{name} is no YAML ({error}); see the catalogue of this package."
+        raise InputError(message) from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("dandiset") for row in rows):
+        message = f"{name} is no list of dandisets, each with its id as `dandiset`; see the catalogue of this package."
+        raise InputError(message)
+    return tuple(CatalogueEntry(**{key: str(row[key]) for key in names if key in row}) for row in rows)
 
 
 def catalogue_entry(dandiset: str) -> CatalogueEntry | None:

@@ -200,9 +200,10 @@ def _fetch_parts(
     size = source.size
     head = {**head, "part": PART}
     done = _done(journal, head) if os.fstat(descriptor).st_size == size else set()
+    done = {start for start in done if start < size and start % PART == 0}
+    n_missing = size - sum(min(PART, size - start) for start in done)
+    _require_room(journal, n_missing)  # before anything is as long as the server says
     missing = [start for start in range(0, size, PART) if start not in done]
-    n_missing = sum(min(PART, size - start) for start in missing)
-    _require_room(journal, n_missing)
     if not done:
         journal.write_text(json.dumps(head) + "\n", encoding="utf-8")
         os.ftruncate(descriptor, 0)

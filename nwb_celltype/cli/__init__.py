@@ -64,6 +64,13 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except MemoryError:
+        click.echo(
+            "nwb-celltype: There is not enough memory for this; files are as they were. Free some, take fewer units "
+            "(--units) or another machine.",
+            err=True,
+        )
+        sys.exit(1)
     except click.Abort:
         click.echo("nwb-celltype: stopped.", err=True)
         sys.exit(1)

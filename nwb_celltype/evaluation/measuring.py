@@ -291,7 +291,8 @@ def evaluate(
     RefusedError
         If the only labels of an NWB file are a classifier's predictions.
     InputError
-        If the model needs spike times and some data are counts or statistics.
+        If the model needs spike times and some data are counts or statistics, or waveforms and trains and some data
+        are statistics.
     UsageError
         If there is no such model or the threshold is no probability.
 
@@ -412,7 +413,14 @@ def _predict(model: Model, one: LabelledUnits, modalities: Sequence[str] | None)
             "several firing rates, and these units have counts or statistics alone. Give it the recording as NWB."
         )
         raise InputError(message)
-    return model.predict(one.features, modalities=modalities)
+    predicted = model.predict(one.features, modalities=modalities)
+    if modalities is None and one.holds_statistics_alone and not predicted.used.any():
+        message = (
+            f"{one.source or 'The units in memory'} holds statistics of units, and {model.card['name']} looks at "
+            "waveforms and spike trains; give it those, or take a model of statistics, such as cerebellum-statistics."
+        )
+        raise InputError(message)
+    return predicted
 
 
 def _by_modality(

@@ -329,9 +329,19 @@ def _is_full(folder: Path) -> str:
 
 
 def _require_full(folder: Path, error: RuntimeError) -> None:
-    """Pass an error on that has another cause; under a quota the disk itself may have room."""
-    if _hdf5_errno(error) not in _FULL_DISK and shutil.disk_usage(folder).free > _FULL:
+    """Pass an error on that has another cause; under a quota the disk itself may have room.
+
+    Raises
+    ------
+    InputError
+        If HDF5 stumbled over what is in the file.
+    """
+    if _hdf5_errno(error) in _FULL_DISK or shutil.disk_usage(folder).free <= _FULL:
+        return
+    if "synchronously" not in str(error):  # none of HDF5's
         raise error
+    message = f"HDF5 cannot write what belongs into {folder}: {error}. The file is damaged; fetch or copy it again."
+    raise InputError(message) from error
 
 
 def _hdf5_errno(error: Exception) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from nwb_celltype.classifier.inputs import Matrix
+from nwb_celltype.errors import InputError
 from nwb_celltype.label_choice import LabelsAre, PredictionsOnlyError
 from nwb_celltype.labels import FeaturesOf, LabelledUnits, read_labelled
 from nwb_celltype.runs import run_files
@@ -159,10 +160,13 @@ def make_pool(
     NothingToDoError
         If there are no labelled rows.
     InputError
-        If fewer than two classes remain, or a class asked for has fewer than two rows.
+        If fewer than two classes remain, a class asked for has fewer than two rows, or a source is a table of
+        statistics, from which no variants can be made.
     UsageError
         If the classes asked for are not two or more different ones.
     """
+    for one in data:
+        _check_recorded(one)
     rows = choose_rows(data, LabelledUnits.usable, classes=classes, what="can be described")
     kept = rows.sources
     rng = np.random.default_rng(seed)
@@ -180,6 +184,17 @@ def make_pool(
         isi_counts=np.concatenate([one.features["isi_counts"].values for one in kept]),
         acg_counts=np.concatenate([one.features["acg_counts"].values for one in kept]),
     )
+
+
+def _check_recorded(one: LabelledUnits) -> None:
+    """Raise `InputError` for rows that are described by their statistics alone."""
+    if not one.take(one.is_labelled).holds_statistics_alone:
+        return
+    message = (
+        f"{one.source or 'One of the sources'} holds statistics of units, neither waveforms nor spike trains, and this "
+        "recipe learns from these. Use the recipe `features`, or give the files that the table was made of."
+    )
+    raise InputError(message)
 
 
 def on_grid(waveform: NDArray[np.floating] | None, sampling_rate_hz: float) -> NDArray[np.float64]:

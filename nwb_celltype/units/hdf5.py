@@ -249,6 +249,8 @@ def _why_not_opened(name: str, error: OSError) -> str:
         return f"{name} is truncated ({text}); fetch or copy the file again."
     if "signature not found" in text:
         return f"{name} is not an HDF5 file, so not an NWB file that can be read; check what it is."
+    if "lock file" in text and any(f"errno = {number}," in text for number in (errno.ENOLCK, errno.EOPNOTSUPP)):
+        return f"{name} is on a disk without locks; set HDF5_USE_FILE_LOCKING=FALSE, then run this again."
     if "lock file" in text or "already open" in text:
         return f"{name} is locked, probably because another program is writing it; close that program first ({text})."
     return f"{name} cannot be opened as HDF5: {text}. Fetch or copy the file again."

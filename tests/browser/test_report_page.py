@@ -47,6 +47,22 @@ _LAST_POINT = """id => {
   return [box.x + xaxis._offset + xaxis.d2p(x), box.y + yaxis._offset + yaxis.d2p(y)];
 }"""
 
+# Only what a test changed is put back: drawing the figures again is what takes time.
+_AS_AFTER_LOADING = """async () => {
+  document.activeElement.blur();
+  const escape = () => document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }));
+  if (!document.getElementById('unit').hidden) escape();
+  window.scrollTo(0, 0);
+  const file = document.getElementById('file');
+  if (file.value) {
+    file.value = '';
+    file.dispatchEvent(new Event('input', { bubbles: true }));
+    file.dispatchEvent(new Event('change', { bubbles: true }));
+  }
+  document.getElementById('filters').reset();
+  await new Promise((done) => setTimeout(done, 5));
+}"""
+
 
 class Page:
     """A page under test, with everything it said and asked for."""
@@ -113,11 +129,7 @@ def loaded(browser: Any, html: str, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def page(loaded: Page) -> Page:
     """The page as it is after loading: nothing open, no filter, no order."""
-    loaded.tab.keyboard.press("Escape")
-    loaded.tab.keyboard.press("Escape")
-    loaded.tab.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
-    loaded.tab.select_option("#file", "")
-    loaded.tab.evaluate("document.getElementById('filters').reset(); new Promise((done) => setTimeout(done, 5))")
+    loaded.tab.evaluate(_AS_AFTER_LOADING)
     assert loaded.tab.inner_text("#shown") == "500 of 500 shown"
     return loaded
 

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "archives.md": "tests/test_archives_page.py",
     "converting.md": "tests/test_converting_page.py",
     "reading_in_matlab.md": "tests/test_matlab_page.py",
+    "reviewing.md": "tests/reviewing/test_reviewing_page.py",
     "training.md": "tests/test_training_page.py",
     "writing.md": "tests/nwb_io/test_writing_page.py",
 }
@@ -37,6 +38,7 @@ def test_blocks_run_in_order(
 ) -> None:
     # the validator is slow, and tested elsewhere; pages import readers that warn about themselves
     monkeypatch.setattr("nwb_celltype.nwb_io.validation.validator_messages", lambda _: [])
+    monkeypatch.setattr("nwb_celltype.converters.conversion._remarks", lambda *_: [])
     # and models that a page trains need not be good
     small = partial(StatisticsSettings, subspaces=4, cosines=8, trees=3, rows_per_class=20, n_shift_subspaces=4)
     monkeypatch.setattr("nwb_celltype.training.statistics_recipe.StatisticsSettings", small)

@@ -33,14 +33,14 @@ def find_file(dat_path: str, folder: Path, notes: list[str]) -> Path | None:
     """Find the file where params.py says, or one of that name in the folder, two folders up, or beside the folder."""
     name = file_name(dat_path)
     stated = folder / dat_path.replace("\\", "/")
-    if stated.is_file():
+    if os.path.isfile(stated):  # unlike the methods of `Path`, it takes any name
         return stated
     here = folder.resolve()
     for place in (here, here.parent, here.parent.parent):
-        if (place / name).is_file():
+        if os.path.isfile(place / name):
             notes.append(f"{name} is not where params.py says; it was found at {_relative(place / name, here)}")
             return place / name
-    beside = sorted(place / name for place in _folders(here.parent) if (place / name).is_file())
+    beside = sorted(place / name for place in _folders(here.parent) if os.path.isfile(place / name))
     if len(beside) == 1:
         notes.append(f"{name} is not where params.py says; it was found at {_relative(beside[0], here)}")
         return beside[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nwb_celltype.converters.series.many import convert_many
 from nwb_celltype.converters.series.batch_report import BatchReport, SessionRow
+from nwb_celltype.converters.series.many import convert_many
 
 __all__ = ["BatchReport", "SessionRow", "convert_many"]

@@ -10,6 +10,8 @@ import numpy as np
 
 from nwb_celltype.errors import InputError
 
+_MOST_CHANNELS = 100_000  # ten times what any stream has; a damaged number must not fill the memory
+
 
 def broken(path: Path, key: str, problem: str) -> InputError:
     """Return the error for a header that cannot be used, naming file and key."""
@@ -82,7 +84,7 @@ def channel_list(text: str) -> list[int]:
     for part in text.split(","):
         first, colon, last = part.partition(":")
         start, stop = int(first), int(last if colon else first)
-        if start < 0 or stop < start:
+        if start < 0 or stop < start or stop - start > _MOST_CHANNELS:
             message = f"{part!r} is no range of channels"
             raise ValueError(message)
         numbers.extend(range(start, stop + 1))
