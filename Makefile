@@ -9,7 +9,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1,
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint docs bench bench-convert bench-streaming clean
+.PHONY: demo test lint docs bench bench-accuracy bench-convert bench-streaming soak fuzz compat lock audit sbom clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,8 +34,8 @@ test: lint
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# Accuracy on the C4 units beside classical baselines: make bench C4=FOLDER (docs/model_cerebellum.md says where they are).
-bench: $(STAMP)
+# Accuracy on the C4 units beside classical baselines: C4=FOLDER (docs/model_cerebellum.md says where they are).
+bench-accuracy: $(STAMP)
 	$(BIN)/python benchmarks/accuracy.py --data-dir "$(C4)"
 
 # Conversion and mean waveforms beside NeuroConv and SpikeInterface, on data that they make in BENCH (about 15 GB).
@@ -47,6 +47,32 @@ bench-convert: $(STAMP)
 # Units of a remote file beside remfile and fsspec, on two files that it writes in BENCH (about 1.2 GB).
 bench-streaming: $(STAMP)
 	$(BIN)/python benchmarks/streaming.py --data-dir "$(BENCH)"
+
+# Proofs that take long; make test has a short form of each (docs/reliability.md).
+soak: $(STAMP)
+	NWB_CELLTYPE_SOAK=1 $(BIN)/python -m pytest -q -s tests/hostile
+	NWB_CELLTYPE_SOAK=1 $(BIN)/python -m pytest -q tests/features/test_exactness.py -k long
+	$(BIN)/python -m tests.hostile.flips --n 1000 --seed 1 --write-every 4
+	$(BIN)/python -W ignore -m soak.kills
+	$(BIN)/python -W ignore -m soak.long_run
+
+fuzz: $(STAMP)
+	-$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python -m fuzz.run --seconds 600 --target all
+
+# Files of the first version, and of older pynwb, in environments of their own.
+compat: $(STAMP)
+	$(BIN)/python -m tests.compat.environments
+	$(BIN)/python -m pytest -q tests/compat
+
+# What a release is built with: a lock with hashes, known vulnerabilities and licences, a bill of materials.
+lock: $(STAMP)
+	$(BIN)/python -m release.lock
+audit: $(STAMP)
+	$(BIN)/python -m release.licences
+	$(BIN)/python -m release.audit
+sbom: $(STAMP)
+	$(BIN)/python -m release.sbom dist/nwb-celltype.cdx.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo site

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nwb_celltype.label_frames import load_labels
     from nwb_celltype.nwb_io import annotate, check, join
     from nwb_celltype.publishing import publish
+    from nwb_celltype.recomputation import verify
     from nwb_celltype.reporting import report
     from nwb_celltype.reviewing import review
     from nwb_celltype.runs import Run, choose_run, published_run, read_runs
@@ -80,6 +81,7 @@ _HOME = {
     "review": "reviewing",
     "train": "training",
     "units_tables": "units",
+    "verify": "recomputation",
 }
 
 __all__ = [
@@ -120,6 +122,7 @@ __all__ = [
     "review",
     "train",
     "units_tables",
+    "verify",
 ]
 
 

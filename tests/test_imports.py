@@ -49,6 +49,12 @@ ORDER = (
     "label_table < reviewing",
     "errors < tensor_files < bundles",
     "errors < class_names < taxonomy",
+    "errors < whole_folders < bundles",
+    "session_context < recomputation < cli",
+    "classifier < recomputation",
+    "provenance < recomputation",
+    "layers < recomputation",
+    "priors < recomputation",
     "errors < intervals < features",
     "features < feature_table < labels",
     "runs < label_choice < labels",
@@ -112,6 +118,7 @@ PUBLIC_NAMES = [
     "review",
     "train",
     "units_tables",
+    "verify",
 ]
 
 HEAVY = ("torch", "pynwb", "hdmf", "dandi", "scipy", "xarray", "pandas", "numba")

@@ -23,6 +23,7 @@ VERBS = {
     "report": "Write one page that shows every unit of annotated files.",
     "review": "Walk the units on a local page and say what they are; compare runs.",
     "train": "Train a model on labelled units.",
+    "verify": "Compute a stored run again and say whether it still holds.",
 }
 """Each verb with its line of help; the module of the same name, with `_verb` behind it, holds the command."""
 

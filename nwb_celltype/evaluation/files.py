@@ -33,7 +33,7 @@ def write_evaluation(
         Made if need be.
     evaluation : Evaluation
     other, comparison : optional
-        A second model on the same data, and the two compared.
+        A second model on the same data, and the two compared; their figures go into ``evaluation.json`` too.
     plots : bool
         Also draw figures (PNG), which needs the extra ``report``.
 
@@ -61,7 +61,10 @@ def write_evaluation(
         check_matplotlib()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_json(folder / "evaluation.json", evaluation.to_json())]
+        figures = evaluation.to_json()
+        if other is not None and comparison is not None:
+            figures |= {"compared_with": other.to_json(), "comparison": comparison.to_json()}
+        written = [_json(folder / "evaluation.json", figures)]
         written += [_table(folder / f"{name}.csv", rows) for name, rows in tables(evaluation).items()]
         if comparison is not None:
             written.append(_json(folder / "comparison.json", comparison.to_json()))

@@ -100,12 +100,17 @@ def draw_intervals(ax: Axes, edges_ms: Float, counts: Float, colour: str) -> Non
     """Draw a histogram of inter-spike intervals; bins of equal width on a logarithm get a logarithmic axis."""
     ax.stairs(counts, edges_ms, fill=True, color=colour, linewidth=0)
     if edges_ms[0] > 0 and edges_ms[-1] - edges_ms[-2] > 1.5 * (edges_ms[1] - edges_ms[0]):
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("")
+        _log_scale(ax)
     ax.set_ylim(bottom=0)
     ax.set(xlim=(edges_ms[0], edges_ms[-1]), xlabel="interval (ms)", ylabel="intervals")
     ax.locator_params(axis="y", integer=True, nbins=5)
+
+
+def _log_scale(ax: Axes) -> None:
+    """Give an axes a logarithmic x axis, with decades in figures."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
 
 
 def draw_correlogram(ax: Axes, lags_ms: Float, values: Float, colour: str, label: str) -> None:
@@ -142,7 +147,7 @@ def draw_rate_map(ax: Axes, lags_ms: Float, values: Float, rates_hz: Float | Non
         edges, np.arange(n + 1) + 0.5, shown, cmap="viridis", vmin=0, vmax=float(np.quantile(shown, 0.995)) or 1.0,
         rasterized=True,
     )  # fmt: skip
-    ax.set_xscale("log")
+    _log_scale(ax)
     ax.set(xlabel="lag (ms)", ylabel="firing rate, tenths")
     ax.set_yticks([1, n], ["slow", "fast"])
     if rates_hz is not None and np.isfinite(rates_hz).any():
@@ -194,7 +199,8 @@ def draw_contributions(ax: Axes, names: Sequence[str], values: Float) -> None:
     ax.tick_params(axis="y", length=0)
     reach = float(np.abs(shown).max(initial=0.0)) * 1.15 or 1.0
     ax.set(xlim=(-reach, reach), xlabel="contribution")
-    ax.locator_params(axis="x", nbins=3)
+    tick = _round_number(0.7 * reach)
+    ax.set_xticks([-tick, 0.0, tick], [f"\N{MINUS SIGN}{tick:g}", "0", f"{tick:g}"])
 
 
 def sign_colour(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,9 @@ ELSEWHERE = {
     "writing.md": "tests/nwb_io/test_writing_page.py",
 }
 """Pages whose blocks another test runs, one after another."""
+
+MEASURED = ("performance.md", "reliability.md")
+"""Pages whose commands measure this repository again, for minutes or hours: what they name is there."""
 
 MANY_NOT_RUN = 10
 """More blocks than this that only say why they are not run would be a habit."""
@@ -48,19 +52,39 @@ def test_blocks_run_in_order(
     folder.mkdir()
     monkeypatch.chdir(folder)
     assert run_page(page, folder, commands) > 0
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")  # figures that a page drew
 
 
 def test_no_page_is_forgotten() -> None:
     runnable = {
         page for page in pages() if any(block.is_runnable and block.reason is None for block in blocks_of(page))
     }
-    assert runnable - {"api.md"} == {*PREPARED, *ELSEWHERE}  # the one block of api.md is an import, as on all pages
+    runnable -= {"api.md", *MEASURED}
+    assert runnable == {*PREPARED, *ELSEWHERE}  # the one block of api.md is an import, as on all pages
     assert not set(PREPARED) & set(ELSEWHERE)
     for page, test in ELSEWHERE.items():
         code = (ROOT / test).read_text(encoding="utf-8")
         assert f'"{page}"' in code
         for language in {block.language for block in blocks_of(page) if block.is_runnable and block.reason is None}:
             assert f"```{language}" in code or "$ nwb-celltype" in code, f"{test} does not look at {language} in {page}"
+
+
+@pytest.mark.parametrize("page", [page for page in MEASURED if page in pages()])
+def test_commands_that_measure_again_name_what_is_there(page: str) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    blocks = [block for block in blocks_of(page) if block.is_runnable and block.reason is None]
+    for line in "".join(block.code for block in blocks).replace("\\\n", " ").splitlines():
+        command, _, remark = line.partition("#")
+        named = set(re.findall(r"\bmake ([\w-]+)", command + remark))
+        files = set(re.findall(r"(?<![\w/])((?:tests|benchmarks|examples|fuzz|soak)/[\w/]+(?:\.py)?)", command))
+        modules = {
+            name.replace(".", "/") for name in re.findall(r" -m ((?:tests|fuzz|soak|benchmarks)[\w.]*)", command)
+        }
+        assert named or files or modules or not command.strip() or "nwb-celltype" in command, line
+        assert named <= targets, line
+        assert all((ROOT / name).exists() for name in files), line
+        assert all((ROOT / f"{name}.py").exists() or (ROOT / name / "__main__.py").exists() for name in modules), line
 
 
 def test_blocks_that_are_not_run_say_why() -> None:

@@ -159,6 +159,33 @@ def test_what_the_system_refuses_is_a_sentence(
     assert names(old.parent) == ["session.nwb"]
 
 
+@pytest.mark.parametrize("copied", [0, 2])
+def test_copied_where_the_kernel_does_not_do_it(old: Path, monkeypatch: pytest.MonkeyPatch, copied: int) -> None:
+    """From the start, or after some bytes."""
+    left = [copied]
+
+    def some(source: int, target: int, count: int, at: int, to: int) -> int:
+        n = min(left.pop(), count) if left else 0
+        if not n:
+            raise OSError(22, "Invalid argument")
+        return os.pwrite(target, os.pread(source, n, at), to)
+
+    monkeypatch.setattr(os, "copy_file_range", some, raising=False)
+    write_safely(old, old, add, accept)
+    assert old.read_bytes() == b"old and new"
+
+
+def test_what_is_done_meanwhile_fails(old: Path) -> None:
+    def fail() -> None:
+        message = "no such module"
+        raise ImportError(message)
+
+    with pytest.raises(ImportError, match="no such module"):
+        write_safely(old, old, add, accept, meanwhile=fail)
+    assert old.read_bytes() == b"old"
+    assert names(old.parent) == ["session.nwb"]
+
+
 def test_folder_that_cannot_be_synced(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file has been replaced by then, so it must not be called a failure."""
     real = os.fsync

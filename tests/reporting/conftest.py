@@ -16,7 +16,7 @@ from nwb_celltype.reporting.records import ReportView
 SIMULATED = Path(__file__).resolve().parents[2] / "examples" / "simulated_session.nwb"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def annotated(tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
     """The simulated session with a run of the shipped model; only read it."""
     folder = tmp_path_factory.mktemp("annotated")
@@ -26,7 +26,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Pa
         return nct.annotate(file, in_place=True).file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def view(annotated: Path) -> ReportView:
     """What a report shows of it; captum is part of the test environment, so decisions are explained."""
     return gather(annotated)
@@ -38,7 +38,7 @@ def file(annotated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copyfile(annotated, tmp_path / "session.nwb"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def loaded_once() -> Iterator[None]:
     """Loading a model takes longer than a report of a small session."""
     with pytest.MonkeyPatch.context() as patch:

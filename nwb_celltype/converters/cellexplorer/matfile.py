@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.converters.cellexplorer.mat_tags import check_tags
 from nwb_celltype.errors import InputError
 
 _DEEPEST = 40
@@ -85,10 +86,15 @@ def variables_of(path: Path) -> tuple[str, ...]:
                 return tuple(name for name in file if not name.startswith("#"))
         except _HDF5_ERRORS as error:
             raise _broken(path, "", error) from error
+    import warnings
+
     from scipy.io import whosmat
 
     try:
-        return tuple(name for name, _, _ in whosmat(path))
+        check_tags(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old byte orders, of which the numbers then say more
+            return tuple(name for name, _, _ in whosmat(path))
     except _v5_errors() as error:
         raise _broken(path, "", error) from error
 
@@ -137,6 +143,7 @@ def _read_v5(path: Path, variables: Collection[str], skip: frozenset[str]) -> di
     from scipy.io import loadmat
 
     try:
+        check_tags(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of duplicate names and of objects, which `Unreadable` stands for
             loaded = loadmat(path, variable_names=list(variables), squeeze_me=False, chars_as_strings=True)
