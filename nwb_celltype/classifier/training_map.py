@@ -246,7 +246,7 @@ def rows_of_map(n_units: int) -> NDArray[np.intp]:
 def on_one_thread() -> Iterator[None]:
     """Compute on one thread, so that the number of cores does not change the last digit."""
     import torch
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
