@@ -19,6 +19,7 @@ from nwb_celltype.classifier.forest import Forest, grow
 from nwb_celltype.classifier.inputs import read_blocks
 from nwb_celltype.errors import InputError
 from nwb_celltype.labels import LabelledUnits
+from nwb_celltype.training import Settings
 
 Columns = NDArray[np.float32]
 
@@ -84,7 +85,10 @@ def test_forests_have_their_share_of_the_answer(model: Model, unseen: LabelledUn
         )
         for name, names in model.modalities.items()
     ]
-    expected = 2 / 3 * networks.uncalibrated(blocks, ["waveform", "train"]) + (forests[0] + forests[1]) / 6
+    share = Settings().forest_share
+    expected = (1 - share) * networks.uncalibrated(blocks, ["waveform", "train"]) + share * (
+        forests[0] + forests[1]
+    ) / 2
     np.testing.assert_allclose(both, expected, atol=1e-6)
     assert (forests[0].argmax(axis=1) == both.argmax(axis=1)).mean() > 0.8
 
