@@ -3,16 +3,14 @@
 Run:  python benchmarks/growth.py --data-dir DIR [--quick] [--json FILE] [--picture PNG]
 
 Every point is a process of its own, from its start to its end; processor seconds of all its threads are what counts,
-since the machine may be shared, and largest memory is shown beside them. The exponent says how the cost beyond that of
-a session of ten units, which is next to nothing but the start, grows from the smallest to the largest: 1 is linear,
-less is better. Where the start is nearly all there is, no exponent is given.
+since the machine may be shared, and largest memory is shown beside them. Units are of one probe of 384 channels. What
+is told of each is the cost of ten times as much over that of once as much: 10 would be linear without any start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import sys
 from dataclasses import replace
@@ -26,9 +24,6 @@ from benchmarks import child_process  # noqa: E402
 from benchmarks.simulated_units import Size, write_session  # noqa: E402
 
 TIMES = (1, 3, 10)
-SMALLEST = Size(10, 100_000, 32)
-NOTHING_BUT_START = 1.3
-"""Times the cost of the smallest session; below it an exponent would be that of noise."""
 
 
 def session(folder: Path, size: Size) -> Path:
@@ -40,9 +35,9 @@ def session(folder: Path, size: Size) -> Path:
 
 
 def sizes(axis: str, base: Size, factor: int) -> Size:
-    """Session with more of one thing; ten times the units fire ten times the spikes, on as many times the channels."""
+    """Session with more of one thing; ten times the units fire ten times the spikes."""
     if axis == "units":
-        return replace(base, n_units=base.n_units * factor, n_spikes=base.n_spikes * factor)
+        return replace(base, n_units=base.n_units * factor, n_spikes=base.n_spikes * factor, n_channels=384)
     if axis == "spikes":
         return replace(base, n_spikes=base.n_spikes * factor)
     return replace(base, n_channels=base.n_channels * factor)
@@ -70,18 +65,13 @@ def cost_of(folder: Path, axis: str, base: Size, factor: int, repeats: int) -> d
     return {"axis": axis, "times": factor, **least.to_json()}
 
 
-def exponents(rows: list[dict[str, Any]], start_cpu_s: float) -> dict[str, float | None]:
-    """Of each axis; `None` where the largest costs hardly more than the start."""
-    found: dict[str, float | None] = {}
-    for axis in dict.fromkeys(row["axis"] for row in rows):
-        by_times = {row["times"]: row["cpu_s"] for row in rows if row["axis"] == axis}
-        least, most = by_times[TIMES[0]] - start_cpu_s, by_times[TIMES[-1]] - start_cpu_s
-        is_told = by_times[TIMES[-1]] > NOTHING_BUT_START * start_cpu_s and least > 0
-        found[axis] = math.log(most / least) / math.log(TIMES[-1] / TIMES[0]) if is_told else None
-    return found
+def growth(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Cost of ten times as much over that of once as much, of each axis."""
+    cost = {(row["axis"], row["times"]): row["cpu_s"] for row in rows}
+    return {axis: cost[axis, TIMES[-1]] / cost[axis, TIMES[0]] for axis, _ in cost}
 
 
-def draw(rows: list[dict[str, Any]], start_cpu_s: float, titles: dict[str, str], picture: Path) -> None:
+def draw(rows: list[dict[str, Any]], titles: dict[str, str], picture: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -93,9 +83,9 @@ def draw(rows: list[dict[str, Any]], start_cpu_s: float, titles: dict[str, str],
         times = [row["times"] for row in some]
         cpu, memory = axes[0, column], axes[1, column]
         cpu.plot(times, [row["cpu_s"] for row in some], "o-", color="#0072B2", label="measured")
-        beyond = some[0]["cpu_s"] - start_cpu_s
-        straight = [start_cpu_s + beyond * factor for factor in times]
-        cpu.plot(times, straight, "--", color="#777777", label="start and a straight line")
+        slope = (some[-1]["cpu_s"] - some[0]["cpu_s"]) / (times[-1] - times[0])
+        straight = [some[0]["cpu_s"] + slope * (factor - times[0]) for factor in times]
+        cpu.plot(times, straight, "--", color="#777777", label="straight line")
         memory.plot(times, [row["peak_mb"] for row in some], "o-", color="#D55E00")
         cpu.set_title(title, fontsize=10)
         cpu.set_ylim(bottom=0)
@@ -122,18 +112,15 @@ def main() -> None:
     given = parser.parse_args()
     given.data_dir.mkdir(parents=True, exist_ok=True)
     base = Size(20, 400_000, 32) if given.quick else Size(100, 5_000_000, 38)
-    start = cost_of(given.data_dir, "units", SMALLEST, 1, given.repeats + 1)["cpu_s"]
     rows = []
     for axis in ("units", "spikes", "channels", "files"):
         for factor in TIMES:
             rows.append(cost_of(given.data_dir, axis, base, factor, given.repeats))
             print(f"  {axis} x{factor}: {rows[-1]['cpu_s']:.2f} cpu s", file=sys.stderr)
-    found = exponents(rows, start)
-    print(f"start alone: {start:.2f} cpu s")
-    print(f"{'':10} {'times':>6} {'seconds':>8} {'cpu s':>8} {'peak MB':>8}  exponent")
+    found = growth(rows)
+    print(f"{'':10} {'times':>6} {'seconds':>8} {'cpu s':>8} {'peak MB':>8}  ten over one")
     for row in rows:
-        told = found[row["axis"]] if row["times"] == TIMES[-1] else None
-        said = "" if row["times"] != TIMES[-1] else "start only" if told is None else f"{told:.2f}"
+        said = f"{found[row['axis']]:.2f}" if row["times"] == TIMES[-1] else ""
         figures = f"{row['wall_s']:8.2f} {row['cpu_s']:8.2f} {row['peak_mb']:8.0f}"
         print(f"{row['axis']:10} {row['times']:6d} {figures}  {said}")
     if given.picture:
@@ -143,10 +130,9 @@ def main() -> None:
             "channels": f"{base.n_channels} channels and more",
             "files": "1 file of 20 units and more",
         }
-        draw(rows, start, titles, given.picture)
+        draw(rows, titles, given.picture)
     if given.json:
-        told = {"start_cpu_s": start, "exponents": found, "rows": rows}
-        given.json.write_text(json.dumps({**child_process.machine(), **told}, indent=1) + "\n")
+        given.json.write_text(json.dumps({**child_process.machine(), "growth": found, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def _risk_coverage(both: Sequence[Evaluation]) -> Any:
             panel.plot(one.coverage, 1 - one.accuracy_kept, marker="o", color=colour)
     panel.set(xlim=(0, 1.02), xlabel="share of units answered", ylabel="share of answers that are wrong")
     panel.set_ylim(bottom=0)
-    panel.legend(frameon=False, fontsize=8, title="dot: at the threshold", title_fontsize=8)
+    panel.legend(frameon=False, fontsize=8, title="dot: as answered, strangers left out", title_fontsize=8)
     return figure
 
 

@@ -20,7 +20,7 @@ from nwb_celltype import bundles
 from nwb_celltype.bundles import models, read_bundle, save_bundle
 from nwb_celltype.classifier import load_model
 from nwb_celltype.errors import CellTypeError, InputError, RefusedError, UsageError
-from nwb_celltype.model_store import card_text, export_model, import_model
+from nwb_celltype.model_store import card_text, export_model, figures_text, import_model
 from nwb_celltype.verification import example_features, record_examples, verify_model
 
 
@@ -586,3 +586,17 @@ def test_the_map_travels_with_the_model(recorded: Path, tmp_path: Path, monkeypa
     assert here is not None
     assert there is not None
     np.testing.assert_array_equal(here.xy, there.xy)
+
+
+def test_cards_name_classes_as_they_are() -> None:
+    table = [{"confidence": 0.5, "n": 2}]
+    figures = {"all_units": {"ece": 0.1, "recall_by_class": {"PkC_ss": 0.5}, "reliability": table},
+               "train": {"per_class": {"PkC_cs": {"false_ones": 2}}}}  # fmt: skip
+    assert figures_text(figures).splitlines() == [
+        "  all units: ece 0.1",
+        "    reliability: confidence 0.5, n 2",
+        "    recall by class: PkC_ss 0.5",
+        "  train:",
+        "    per class:",
+        "      PkC_cs: false ones 2",
+    ]

@@ -316,7 +316,10 @@ def test_the_files_hold_the_figures(measured: Evaluation, tmp_path: Path) -> Non
     second = changed(measured, [0, 1, 2])
     written = write_evaluation(tmp_path / "out", measured, other=second, comparison=compare(measured, second))
     assert {path.name for path in written} == {path.name for path in (tmp_path / "out").iterdir()}
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == json.loads(json.dumps(measured.to_json()))
+    said = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert said.pop("compared_with") == json.loads(json.dumps(second.to_json()))
+    assert said.pop("comparison") == json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert said == json.loads(json.dumps(measured.to_json()))
 
     def rows(name: str) -> list[dict[str, str]]:
         with (tmp_path / "out" / name).open(newline="") as file:
