@@ -9,7 +9,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1,
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint docs bench bench-accuracy bench-convert bench-streaming soak fuzz compat lock audit sbom clean
+.PHONY: demo test lint docs bench bench-quick bench-accuracy bench-convert bench-streaming soak fuzz compat lock audit sbom clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,8 +38,14 @@ docs: $(STAMP)
 bench-accuracy: $(STAMP)
 	$(BIN)/python benchmarks/accuracy.py --data-dir "$(C4)"
 
-# Conversion and mean waveforms beside NeuroConv and SpikeInterface, on data that they make in BENCH (about 15 GB).
+# Everything beside its peers, in BENCH (about 20 GB): docs/performance.md. bench-quick only shows that all of it runs.
 BENCH ?= bench
+bench: $(STAMP)
+	$(BIN)/python benchmarks/all.py --data-dir "$(BENCH)" --tenfold --json "$(BENCH)/all.json" $(if $(wildcard $(C4)),--accuracy "$(C4)")
+bench-quick: $(STAMP)
+	$(BIN)/python benchmarks/all.py --data-dir "$(BENCH)" --quick
+
+# Conversion and mean waveforms beside NeuroConv and SpikeInterface, on data that they make in BENCH (about 15 GB).
 bench-convert: $(STAMP)
 	$(BIN)/python benchmarks/mean_waveforms.py --data-dir "$(BENCH)"
 	$(BIN)/python benchmarks/convert.py --data-dir "$(BENCH)"
