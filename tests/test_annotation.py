@@ -32,6 +32,7 @@ class FixedModel:
     ood_threshold = 0.5
     weights_sha256 = "0" * 64
     classes = CLASSES
+    tells_strangers = True
 
     modalities: ClassVar[dict[str, tuple[str, ...]]] = {"waveform": ("waveform",), "train": ("acg",)}
 
