@@ -1,4 +1,4 @@
-"""``kill -9`` at a dozen instants of everything that writes; `soak.kills` does it at two hundred."""
+"""``kill -9`` at some instants of what writes; `soak.kills` does it at two hundred."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def crew() -> Iterator[Crew]:
     ("make", "phases"),
     [
         (lambda top: nullcontext(annotating(top, in_place=False, megabytes=2)), ("append", "rename")),
-        (lambda top: nullcontext(reviewing(top)), ("copy", "sync", "rename")),
-        (fetching, ("metadata", "transfer", "named", "record")),
-        (publishing, ("dandiset", "upload", "asset", "wait")),
+        (lambda top: nullcontext(reviewing(top)), ("copy", "rename")),
+        (fetching, ("transfer", "record")),
+        (publishing, ("upload", "wait")),
     ],
     ids=["annotate", "review", "fetch", "publish"],
 )
