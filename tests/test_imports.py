@@ -47,6 +47,8 @@ ORDER = (
     "evidence < reviewing",
     "labelling < reviewing",
     "label_table < reviewing",
+    "errors < file_locks < archive",
+    "file_locks < nwb_io",
     "errors < tensor_files < bundles",
     "errors < class_names < taxonomy",
     "errors < whole_folders < bundles",

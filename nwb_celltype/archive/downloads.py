@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import errno
-import fcntl
 import hashlib
 import itertools
 import json
@@ -21,6 +20,7 @@ from nwb_celltype.archive import collection
 from nwb_celltype.archive.connections import MAX_CONNECTIONS
 from nwb_celltype.archive.transport import RangeSource
 from nwb_celltype.errors import InputError, NetworkError, RefusedError, UsageError
+from nwb_celltype.file_locks import is_at, try_lock
 
 MIB: Final = 1024 * 1024
 
@@ -30,7 +30,6 @@ PART: Final = 8 * MIB
 _ETAG_PART: Final = 64 * MIB
 _MOST_ETAG_PARTS: Final = 10_000
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-_WITHOUT_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 Progress = Callable[[int, int], None]
 """Told how many bytes are there, and how many there will be."""
@@ -280,18 +279,10 @@ def _only_writer(part: Path, target: Path) -> Iterator[int]:
     while True:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(descriptor):
                 message = f"Another process is downloading {target}; run this again when it is done."
-                raise RefusedError(message) from None
-            except OSError as error:
-                if error.errno not in _WITHOUT_LOCKS:
-                    raise
-            try:
-                if not os.path.samestat(os.fstat(descriptor), part.stat()):
-                    continue  # another process has just finished it, or begun anew
-            except FileNotFoundError:
+                raise RefusedError(message)
+            if not is_at(part, descriptor):  # another process has just finished it, or begun anew
                 continue
             yield descriptor
             return

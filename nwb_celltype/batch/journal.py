@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.file_locks import try_lock
 
 FOLDER = ".nwb-celltype"
 NAME = "journal.jsonl"
@@ -194,14 +193,9 @@ class Journal:
             message = f"The folder {self.folder} cannot be used ({error.strerror}). Choose another place with --out."
             raise InputError(message) from error
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not try_lock(handle):
                 message = f"Another process annotates into {self.folder}; wait for it, or choose another --out."
-                raise RefusedError(message) from error
-            except OSError as error:  # a file system that cannot lock folders
-                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EINVAL):
-                    raise
+                raise RefusedError(message)
             self._read()
             yield
         finally:

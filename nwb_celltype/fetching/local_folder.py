@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.file_locks import is_at, try_lock
 
 METADATA_NAME = "dandiset.yaml"
 OWN_FOLDER = ".nwb-celltype"
@@ -178,12 +178,12 @@ class DandisetFolder:
             except OSError as error:
                 raise InputError(_why(lock, error)) from error
             with handle:
-                if not _try_lock(handle):
+                if not try_lock(handle):
                     if is_stopped():
                         raise InterruptedError
                     pause.wait(_WAIT_S)
                     continue
-                if not _is_at(lock, handle):  # its last holder has just finished and deleted it
+                if not is_at(lock, handle):  # its last holder has just finished and deleted it
                     continue
                 try:
                     yield
@@ -205,7 +205,7 @@ class DandisetFolder:
         with contextlib.suppress(OSError):
             for lock in [*locks.iterdir()]:
                 with lock.open("ab") as handle:
-                    if _is_free(handle) and _is_at(lock, handle):
+                    if _is_free(handle) and is_at(lock, handle):
                         lock.unlink()
             locks.rmdir()
 
@@ -242,17 +242,6 @@ def _locked(handle: IO[bytes]) -> Iterator[None]:
     yield  # closing the file gives the lock back
 
 
-def _try_lock(handle: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # a file system without locks
-            raise
-    return True
-
-
 def _is_free(handle: IO[bytes]) -> bool:
     """Whether nobody holds a lock; where there are no locks, nobody can say."""
     try:
@@ -260,10 +249,3 @@ def _is_free(handle: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _is_at(path: Path, handle: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.file_locks import is_at, try_lock
 
 Phase = Literal["copy", "append", "write", "validate", "sync", "rename"]
 PHASES: tuple[Phase, ...] = ("copy", "append", "validate", "sync", "rename")
@@ -258,34 +259,16 @@ def _only_writer(target: Path) -> Iterator[None]:
     lock = _lock_of(target)
     while True:
         with lock.open("ab") as handle:
-            if not _locked(handle):
+            if not try_lock(handle):
                 message = f"Another process is writing {target}; run this again when it is done."
                 raise RefusedError(message)
-            if not _is_at(lock, handle):  # its last holder has just finished and deleted it
+            if not is_at(lock, handle):  # its last holder has just finished and deleted it
                 continue
             try:
                 yield
             finally:
                 lock.unlink(missing_ok=True)
             return
-
-
-def _locked(handle: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # a file system without locks
-            raise
-    return True
-
-
-def _is_at(path: Path, handle: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def fingerprint(path: Path) -> Fingerprint:

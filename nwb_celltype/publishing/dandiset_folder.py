@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.file_locks import is_at, try_lock
 from nwb_celltype.publishing.local_files import OUR_FOLDER
 from nwb_celltype.publishing.replacing import replace_text
 
@@ -129,15 +127,10 @@ class DandisetFolder:
                 )
                 raise InputError(message) from error
             with handle:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
+                if not try_lock(handle):
                     message = f"Another process is publishing {self.folder}; wait until it is done."
-                    raise RefusedError(message) from error
-                except OSError as error:
-                    if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # a file system without locks
-                        raise
-                if not _is_at(lock, handle):  # its last holder has just finished and deleted it
+                    raise RefusedError(message)
+                if not is_at(lock, handle):  # its last holder has just finished and deleted it
                     continue
                 try:
                     yield
@@ -163,13 +156,6 @@ def _is_filled(value: Any) -> bool:
     if value is None or value == "" or value == [] or value == {}:
         return False
     return not (isinstance(value, str) and value.strip().lower().startswith(_EMPTY))
-
-
-def _is_at(path: Path, handle: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _replace(path: Path, text: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,14 +14,13 @@ from typing import Any, Literal
 from nwb_celltype.annotation import now
 from nwb_celltype.archive.disk_cache import default_folder
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.file_locks import try_lock
 
 FORMAT = 1
 SUFFIX = ".review.jsonl"
 
 Kind = Literal["decide", "note", "undo", "saved"]
 KINDS: tuple[Kind, ...] = ("decide", "note", "undo", "saved")
-
-_NOT_LOCKABLE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -194,16 +191,15 @@ class Journal:
         except OSError as error:
             message = f"The journal {self.path} cannot be opened ({error.strerror or error}). Check its permissions."
             raise InputError(message) from error
+        is_ours = False
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            message = f"Another process reviews this file: it has the journal {self.path} open. End that one first."
-            raise RefusedError(message) from error
-        except OSError as error:
-            if error.errno not in _NOT_LOCKABLE:  # a file system without locks
+            is_ours = try_lock(file)
+        finally:
+            if not is_ours:
                 file.close()
-                raise
+        if not is_ours:
+            message = f"Another process reviews this file: it has the journal {self.path} open. End that one first."
+            raise RefusedError(message)
         return file
 
     def _read(self) -> None:

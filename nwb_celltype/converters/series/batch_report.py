@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
-import fcntl
 import io
 import json
 import os
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.file_locks import try_lock
 
 JSON_NAME = "conversion_report.json"
 TABLE_NAME = "conversion_report.tsv"
@@ -190,22 +189,15 @@ class ReportFile:
             message = f"The folder {self.folder} cannot be used ({error.strerror}). Choose another place with --out."
             raise InputError(message) from error
         try:
-            _lock(handle, self.folder)
+            if not try_lock(handle):
+                message = (
+                    f"Another process converts into {self.folder}; wait for it, or choose another place with --out."
+                )
+                raise RefusedError(message)
             self.rows = {row.key: row for row in _read(self.folder / JSON_NAME)}
             yield
         finally:
             os.close(handle)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        message = f"Another process converts into {folder}; wait for it, or choose another place with --out."
-        raise RefusedError(message) from error
-    except OSError as error:  # a file system that cannot lock folders
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EINVAL):
-            raise
 
 
 def _read(path: Path) -> list[SessionRow]:
