@@ -9,7 +9,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1,
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint docs bench bench-quick bench-accuracy bench-convert bench-streaming soak fuzz compat lock audit sbom clean
+.PHONY: demo test lint coverage docs bench bench-quick bench-accuracy bench-convert bench-streaming bench-processors soak fuzz compat lock audit sbom clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,13 @@ test: lint
 	$(BIN)/python -m pytest -q extensions/ndx-cell-type/tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --doctest-modules tests nwb_celltype
 
+# Lines of the package that the tests run; at least 90 %.
+coverage: $(STAMP)
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadscope --doctest-modules tests nwb_celltype
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under 90
+
 # The documentation, in site/. The variable silences a notice of the theme about its successor.
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
@@ -37,6 +44,10 @@ docs: $(STAMP)
 # Accuracy on the C4 units beside classical baselines: C4=FOLDER (docs/model_cerebellum.md says where they are).
 bench-accuracy: $(STAMP)
 	$(BIN)/python benchmarks/accuracy.py --data-dir "$(C4)"
+
+# Do other processors give the same answers? With --train, from training on.
+bench-processors: $(STAMP)
+	$(BIN)/python benchmarks/processors.py --data-dir "$(C4)" --train
 
 # Everything beside its peers, in BENCH (about 20 GB): docs/performance.md. bench-quick only shows that all of it runs.
 BENCH ?= bench
