@@ -4,7 +4,7 @@ Run:  python benchmarks/all.py --data-dir DIR [--quick] [--tenfold] [--only NAME
 
 Each is a script that also runs on its own and says at its top what it measures and how. What they print is passed on;
 where one fails the others run all the same, and the exit code is 1. --accuracy adds the accuracy on the C4 units in a
-folder (`docs/model_cerebellum.md` says where they are).
+folder (`docs/model_cerebellum.md` says where they are), and whether other processors give the same answers for them.
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ def main() -> None:
         accuracy = Benchmark("accuracy", "accuracy.py", has_folder=False)
         options = ["--data-dir", str(given.accuracy), *(("--seeds", "1", "--members", "1") if given.quick else ())]
         found["accuracy"] = run(accuracy, options, given.data_dir)
+        processors = Benchmark("processors", "processors.py", has_folder=False)
+        options = ["--data-dir", str(given.accuracy), *(() if given.quick else ("--train",))]
+        found["processors"] = run(processors, options, given.data_dir)
     print(f"\n{'benchmark':16} {'seconds':>8}  result")
     for name, row in found.items():
         print(f"{name:16} {row['seconds']:8.1f}  {'done' if row['exit_code'] == 0 else 'FAILED'}")

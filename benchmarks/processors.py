@@ -3,10 +3,9 @@
 Run:  python benchmarks/processors.py --data-dir C4_DIR [--train] [--json FILE]
 
 Each child process may use one instruction set alone, in PyTorch (its own kernels, MKL and oneDNN), NumPy, OpenBLAS and
-the compiled kernels of this package. It answers for the C4 units and for a simulated session with the shipped model
-`cerebellum`; with --train also with the model that it has trained itself from the same seed. The answers are those on
-the processor as it is, less at most the printed differences. Widest instruction sets first; the first row repeats the
-reference.
+the compiled kernels of this package. It answers for the C4 units with the shipped model `cerebellum`, or with --train
+with one that it has trained itself from the same seed, and for a simulated session with that and with
+`cerebellum-statistics`. Printed are the largest differences from the answers on the processor as it is.
 """
 
 from __future__ import annotations
@@ -62,8 +61,10 @@ def answers(data: Path, session: Path, model: str, out: Path) -> None:
     for source in CEREBELLUM_SOURCES:
         told = loaded.predict(read_labelled(data / source.file, lab=source.lab, species=source.species).features)
         found[f"{source.lab} probability"], found[f"{source.lab} ood"] = told.probability, told.ood_score
-    annotation = nct.annotate_units(nct.read_units(session), loaded)
-    found["session probability"], found["session ood"] = annotation.probability, annotation.ood_score
+    for answering in (loaded, load_model("cerebellum-statistics")):
+        told = nct.annotate_units(nct.read_units(session), answering)
+        found[f"session, {answering.card['name']}, probability"] = told.probability
+        found[f"session, {answering.card['name']}, ood"] = told.ood_score
     np.savez(out, **{key: np.asarray(value, dtype=float) for key, value in found.items()})
 
 
@@ -129,9 +130,8 @@ def main() -> None:
             table[processor] = {"probability": probability, "other_class": changed, "ood_score": score}
             print(f"{processor:22} {probability:12.2g} {changed:12} {score:10.2g} {run['seconds']:8.0f}", flush=True)
     if options.json:
-        options.json.write_text(
-            json.dumps({"trained": options.train, "differences": table}, indent=1), encoding="utf-8"
-        )
+        found = {"trained": options.train, "differences": table}
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
