@@ -47,6 +47,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("features", "features.py", ("--quick",), has_folder=False),
+    Benchmark("npyx", "npyx_peer.py", ("--quick",)),
     Benchmark("annotate", "annotate.py", ("--quick",)),
     Benchmark("growth", "growth.py", ("--quick",)),
     Benchmark("streaming", "streaming.py", ("--size", "small", "--repeats", "1")),
