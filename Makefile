@@ -9,7 +9,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1,
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint coverage docs bench bench-quick bench-accuracy bench-convert bench-streaming bench-processors soak fuzz compat lock audit sbom clean
+.PHONY: demo test lint coverage docs bench bench-quick bench-accuracy bench-convert bench-streaming bench-processors soak fuzz compat lock audit trial sbom clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -88,6 +88,9 @@ lock: $(STAMP)
 audit: $(STAMP)
 	$(BIN)/python -m release.licences
 	$(BIN)/python -m release.audit
+# Does the lock install, with all its hashes, and what was built with it work?
+trial: $(STAMP)
+	$(BIN)/python -m release.trial
 sbom: $(STAMP)
 	$(BIN)/python -m release.sbom dist/nwb-celltype.cdx.json
 

@@ -48,7 +48,7 @@ Ticks = NDArray[np.int64]
 Float = NDArray[np.float64]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+@numba.njit  # type: ignore[untyped-decorator,unused-ignore]
 def wander(noise: Float, start: float, keep: float) -> Float:
     x = np.empty(len(noise))
     for i in range(len(noise)):

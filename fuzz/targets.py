@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def _weights(data: bytes, folder: Path) -> None:
     path = _file(folder, "model.safetensors", data)
     try:
         for value in map_tensors(path).values():
-            value.sum()
+            value.tobytes()  # read all of it
     except CellTypeError:
         pass
     files = _small_model()
@@ -268,12 +269,16 @@ def _npy_seed() -> bytes:
     return buffer.getvalue()
 
 
-def _mat_seed() -> bytes:
+def _mat_seed(level: Literal["4", "5"] = "5", *, is_packed: bool = False) -> bytes:
     from scipy.io import savemat
 
     buffer = io.BytesIO()
-    content = {"spikes": {"UID": np.arange(3.0), "times": np.array([np.arange(2.0)] * 3, dtype=object), "name": "x"}}
-    savemat(buffer, content, do_compression=False)
+    content: dict[str, object] = {"t": np.arange(3.0), "name": "x"}
+    if level == "5":
+        times = np.array([np.arange(2.0)] * 3, dtype=object)
+        odd = {"z": np.array([1 + 2j]), "yes": np.array([True]), "no": np.zeros((0, 0)), "words": ["a", "Ω"]}
+        content = {"spikes": {"UID": np.arange(3.0), "times": times, "name": "x", "odd": odd}, "other": np.int16(3)}
+    savemat(buffer, content, format=level, do_compression=is_packed)
     return buffer.getvalue()
 
 
@@ -455,7 +460,12 @@ def _targets() -> dict[str, Target]:
             _INTS,
         ),
         "nex": Target(_nex, ("converters/neuroexplorer/file.py",), (recordings.nex(),), _INTS),
-        "mat": Target(_mat, ("converters/cellexplorer/matfile.py",), (_mat_seed(),), _INTS),
+        "mat": Target(
+            _mat,
+            ("converters/cellexplorer/matfile.py", "converters/cellexplorer/level5.py"),
+            (_mat_seed(), _mat_seed(is_packed=True), _mat_seed("4")),
+            (*_INTS, *(bytes([kind, 0, 0, 0]) for kind in (*range(1, 19), 200))),
+        ),
         "npy": Target(
             _npy,
             ("converters/phy/arrays.py",),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.tensor_files import map_tensors, sha256_of_file, write_tensors
-from nwb_celltype.whole_folders import replace_folder
+from nwb_celltype.whole_folders import replace_file, replace_folder
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -226,7 +226,32 @@ def read_card(folder: Path) -> dict[str, Any]:
         If it is missing, no JSON, or incomplete.
     """
     path = folder / CARD
-    card = _parse(path, _read_bytes(path, _MAX_JSON_BYTES))
+    return check_card(path, _read_bytes(path, _MAX_JSON_BYTES))
+
+
+def check_card(path: Path, raw: bytes) -> dict[str, Any]:
+    """Parse a model card and check that it says what every card must say.
+
+    Parameters
+    ----------
+    path : Path
+        Where it comes from, for the messages.
+    raw : bytes
+        JSON.
+
+    Returns
+    -------
+    dict of str to object
+
+    Raises
+    ------
+    InputError
+        If it is too large, no JSON, or incomplete.
+    """
+    if len(raw) > _MAX_JSON_BYTES:
+        message = f"{path} is larger than the {_MAX_JSON_BYTES >> 20} MiB that a card may have. Get the model again."
+        raise InputError(message)
+    card = _parse(path, raw)
     if not isinstance(card, dict):
         message = f"{path} is not a model card: a JSON object is needed. Get the model again."
         raise InputError(message)
@@ -363,7 +388,7 @@ def register(name: str) -> None:
         "card_sha256": _sha256(_SHIPPED / name / CARD),
     }
     registry = {**_registry(), name: entry}
-    _write(_REGISTRY, (json.dumps(dict(sorted(registry.items())), indent=2) + "\n").encode())
+    replace_file(_REGISTRY, (json.dumps(dict(sorted(registry.items())), indent=2) + "\n").encode())
 
 
 def shipped_folder(name: str) -> Path:
@@ -482,6 +507,12 @@ def _examples(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(said, dict):
         message = f"{path} holds no predictions; get the model again."
         raise InputError(message)
+    if said.get("classes", card["classes"]) != card["classes"]:
+        message = (
+            f"{path} says that the model answers {said['classes']!r:.200}, and its card {card['classes']!r:.200}; one "
+            "of the two is not its author's. Get the model again."
+        )
+        raise InputError(message)
     return said
 
 
@@ -526,12 +557,6 @@ def _read_bytes(path: Path, most: int = _MAX_BYTES) -> bytes:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}. Get the model again."
         raise InputError(message) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_bytes(data)
-    beside.replace(path)
 
 
 def _no_constant(name: str) -> float:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
-import os
-import shutil
 import struct
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,17 @@ from nwb_celltype.bundles import (
     FILES,
     LICENCE,
     WEIGHTS,
+    check_card,
+    check_output,
     is_model_name,
     models_folder,
     read_bundle,
+    read_card,
     shipped_models,
 )
 from nwb_celltype.errors import InputError, RefusedError, UsageError
 from nwb_celltype.verification import verify_model
+from nwb_celltype.whole_folders import replace_file, replace_folder, tidy_within
 
 MANIFEST = "SHA256SUMS"
 """Hashes of the other files of an archive, as `sha256sum -c` reads them."""
@@ -101,10 +103,8 @@ def export_model(name_or_path: str | Path, out: str | Path | None = None, *, ove
         raise UsageError(message)
     files = {name: (checked.path / name).read_bytes() for name in FILES if (checked.path / name).is_file()}
     data = _archive(files)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(data)
-        beside.replace(target)
+        replace_file(target, data)
     except OSError as error:
         message = f"{target} cannot be written: {error.strerror or error}. Name another place."
         raise UsageError(message) from error
@@ -154,21 +154,7 @@ def import_model(
         what = f"has sha256 {digest}" if digest else "is a folder, which has no hash"
         message = f"{source} {what}, not the {sha256} that was asked for; get it again from its author."
         raise InputError(message)
-    store = models_folder()
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".import-", dir=store))
-    except OSError as error:
-        message = (
-            f"Models cannot be kept in {store}: {error.strerror or error}. Set NWB_CELLTYPE_CACHE to another folder."
-        )
-        raise UsageError(message) from error
-    try:
-        for member, data in files.items():
-            (beside / member).write_bytes(data)
-        return _take_in(source, beside, store, name, digest, replace=replace)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    return _take_in(source, files, name, digest, replace=replace)
 
 
 def import_c4(
@@ -204,8 +190,16 @@ def import_c4(
     if place.exists() and not replace:
         message = f"There is a model {name!r} in {place}; give this one another name, or replace that one."
         raise UsageError(message)
-    model = import_published([Path(one) for one in sources], out=place, name=name, variant=variant)
-    card = model.card
+
+    def fill(new: Path) -> None:
+        work = new / "model"  # what it writes beside the model goes with the folder, should it be killed
+        import_published([Path(one) for one in sources], out=work, name=name, variant=variant)
+        for file in work.iterdir():
+            file.rename(new / file.name)
+        work.rmdir()
+
+    _fill_place(place, fill)
+    card = read_card(place)
     return StoredModel(name, str(card["version"]), str(card["licence"]), place, "")
 
 
@@ -259,34 +253,54 @@ def figures_text(figures: Mapping[str, Any]) -> str:
     return "\n".join(_figures(figures))
 
 
-def _take_in(source: Path, beside: Path, store: Path, name: str | None, digest: str, *, replace: bool) -> StoredModel:
-    """Check the files of a model in a folder of their own, and move it to its place."""
-    checked = verify_model(beside)
+def _take_in(source: Path, files: Mapping[str, bytes], name: str | None, digest: str, *, replace: bool) -> StoredModel:
+    """Check the files of a model in a folder of their own beside its place, and let that take the place."""
+    card = check_card(source / CARD, files[CARD])
+    own = _checked_name(name or str(card["name"]), str(source))
+    place = models_folder() / own
+    taken = StoredModel(own, str(card["version"]), str(card["licence"]), place, digest)
+    check_output(place)
+    is_same = place.is_dir() and _held(place) == sorted(files)
+    if is_same and all((place / member).read_bytes() == data for member, data in files.items()):
+        _require_sound(place, source)
+        return dataclasses.replace(taken, is_new=False)
+
+    def fill(new: Path) -> None:
+        for member, data in files.items():
+            (new / member).write_bytes(data)
+        _require_sound(new, source)
+        if place.exists() and not replace:  # also one that came meanwhile
+            message = f"There is another model {own!r} in {place}; give this one another name, or replace that one."
+            raise UsageError(message)
+
+    _fill_place(place, fill)
+    return taken
+
+
+def _require_sound(folder: Path, source: Path) -> None:
+    """Raise unless a model is whole and answers as it did where it was made; messages name where it came from."""
+    try:
+        checked = verify_model(folder)
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), str(source))) from error
     wrong = [note for _, result, note in checked.checks if result == "wrong"]
     if wrong:
         message = f"{source} does not answer as its author's model did: {'; '.join(wrong)}. Get it again."
         raise RefusedError(message)
-    card = read_bundle(beside).card
-    own = _checked_name(name or str(card["name"]), str(source))
-    place = store / own
-    version, licence = str(card["version"]), str(card["licence"])
-    if place.exists():
-        same = all(
-            (place / f).is_file() and (place / f).read_bytes() == (beside / f).read_bytes() for f in _held(beside)
+
+
+def _fill_place(place: Path, fill: Callable[[Path], None]) -> None:
+    """Let a model take its place in the store as a whole; what killed calls left in the store is tidied up."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tidy_within(place.parent)
+        replace_folder(place, fill)
+    except OSError as error:
+        message = (
+            f"Models cannot be kept in {place.parent}: {error.strerror or error}. Make room, or set NWB_CELLTYPE_CACHE "
+            "to another folder."
         )
-        if same and _held(place) == _held(beside):
-            return StoredModel(own, version, licence, place, digest, is_new=False)
-        if not replace:
-            message = f"There is another model {own!r} in {place}; give this one another name, or replace that one."
-            raise UsageError(message)
-        old = Path(tempfile.mkdtemp(prefix=".old-", dir=store))
-        place.rename(old / own)
-        beside.rename(place)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        beside.rename(place)
-    place.chmod(0o755)
-    return StoredModel(own, version, licence, place, digest)
+        raise UsageError(message) from error
 
 
 def _checked_name(name: str, source: str) -> str:

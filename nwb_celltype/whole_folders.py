@@ -1,4 +1,4 @@
-"""A folder of files changes as one: a kill at any moment leaves the old folder or the new one."""
+"""A folder of files, or one file, changes as a whole: a kill at any moment leaves the old one or the new one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from nwb_celltype.file_locks import try_lock
 
 _NEW, _OLD = ".part", ".old"
 _AT_FDCWD, _EXCHANGE = -100, 2  # of Linux's renameat2
@@ -61,16 +63,84 @@ def replace_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(new, ignore_errors=True)  # what was in the place, or what could not be finished
 
 
-def tidy_up(folder: Path) -> None:
-    """Delete what killed calls left beside `folder`; what one of them had put aside goes back if its place is empty."""
-    ours = re.compile(rf"\.{re.escape(folder.name)}\.\d+-[0-9a-f]{{8}}({re.escape(_NEW)}|{re.escape(_OLD)})")
-    for path in folder.parent.iterdir():
-        if ours.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError), _held(path):  # else somebody is at it now
-                if path.suffix == _OLD and not folder.exists():
-                    path.rename(folder)
-                else:
-                    shutil.rmtree(path, ignore_errors=True)
+def replace_file(file: str | Path, data: bytes) -> None:
+    """Write a file beside its place, force it to the disk, and let it take the place.
+
+    What killed calls left beside it is deleted.
+
+    Parameters
+    ----------
+    file : str or Path
+        Links are resolved. It may be there already. Its folder must be.
+    data : bytes
+
+    Raises
+    ------
+    OSError
+        If it cannot be written or the disk is full; what was there before is there still.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "model.zip"
+    >>> replace_file(place, b"1"), replace_file(place, b"2")
+    (None, None)
+    >>> place.read_bytes(), [path.name for path in place.parent.iterdir()]
+    (b'2', ['model.zip'])
+    """
+    file = Path(os.path.realpath(file))
+    tidy_up(file)
+    new = file.with_name(f".{file.name}.{os.getpid()}-{secrets.token_hex(4)}{_NEW}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            try_lock(handle)
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+            new.replace(file)
+        with contextlib.suppress(OSError):  # some file systems cannot sync folders
+            _sync(file.parent)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def tidy_up(place: Path) -> None:
+    """Delete what killed calls left beside a folder or file.
+
+    What one of them had put aside goes back if its place is empty.
+
+    Parameters
+    ----------
+    place : Path
+        The folder or file that they were to replace.
+    """
+    _tidy(place.parent, re.escape(place.name))
+
+
+def tidy_within(folder: Path) -> None:
+    """As `tidy_up`, beside whatever lies in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    _tidy(folder, ".+")
+
+
+def _tidy(parent: Path, names: str) -> None:
+    ours = re.compile(rf"\.({names})\.\d+-[0-9a-f]{{8}}({re.escape(_NEW)}|{re.escape(_OLD)})")
+    for path in parent.iterdir():
+        match = ours.fullmatch(path.name)
+        if match is None or path.is_symlink():
+            continue
+        with contextlib.suppress(OSError), _held(path):  # else somebody is at it now
+            if path.suffix == _OLD and not (parent / match[1]).exists():
+                path.rename(parent / match[1])
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _take_place(new: Path, folder: Path) -> None:
@@ -102,8 +172,11 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Keep a folder from being taken for what a killed call left; a file system without locks has none to keep."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Keep a folder or file from being taken for what a killed call left.
+
+    A file system without locks has none to keep.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from .lock import LOCK, read
+from .lock import public_version, read
 
 SERVICES = ("pypi", "osv")
 EXPLAINED: dict[str, str] = {}
@@ -21,16 +23,24 @@ NOT_AUDITED = 3
 
 def ask(service: str) -> tuple[dict[str, Any] | None, str]:
     """What pip-audit finds, and what it says on stderr; `None` where it could not ask."""
-    command = [
-        sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), "--require-hashes", "--disable-pip",
-        "--format", "json", "--vulnerability-service", service, "--progress-spinner", "off", "--timeout", "30",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        asked = Path(folder) / "requirements.txt"
+        asked.write_text(questions(), encoding="utf-8")
+        command = [
+            sys.executable, "-m", "pip_audit", "--requirement", str(asked), "--require-hashes", "--disable-pip",
+            "--format", "json", "--vulnerability-service", service, "--progress-spinner", "off", "--timeout", "30",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
     try:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         return None, done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"ended with {done.returncode}"
     return found, done.stderr
+
+
+def questions() -> str:
+    """The lock by versions that advisories are written about: ``2.13.0+cpu`` is a build of 2.13.0 and has no own."""
+    return "".join(f"{one.name}=={public_version(one.version)} --hash=sha256:{one.sha256}\n" for one in read())
 
 
 def judge(found: dict[str, Any], expected: set[str]) -> list[str]:

@@ -1,7 +1,9 @@
 """Write ``release/requirements.lock``: every dependency with its version and the hash of its file.
 
 Run as ``python -m release.lock`` on the machine that builds releases; pip decides, nothing is installed. A release is
-then tried in an empty environment with ``pip install --require-hashes -r release/requirements.lock``.
+then tried in an empty environment: ``pip install --require-hashes -r release/requirements.lock``, and the two wheels
+with ``--no-deps``. A line such as ``torch==2.13.0+cpu`` names a build that lies on PyTorch's index for processors, not
+on PyPI: pip finds it there with ``--extra-index-url``.
 """
 
 from __future__ import annotations
@@ -63,6 +65,17 @@ def read(path: Path = LOCK) -> list[Locked]:
         message = f"{path} holds a line without a version and a hash: {wrong[0]}"
         raise SystemExit(message)
     return [Locked(match["name"], match["version"], match["sha256"]) for match in found if match]
+
+
+def public_version(version: str) -> str:
+    """A version without the name of a build (``+cpu``), which no public index has.
+
+    Examples
+    --------
+    >>> public_version("2.13.0+cpu")
+    '2.13.0'
+    """
+    return version.partition("+")[0]
 
 
 def _plain(name: str) -> str:

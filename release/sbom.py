@@ -1,6 +1,7 @@
 """Write the bill of materials of a release (CycloneDX, JSON): ``python -m release.sbom dist/nwb-celltype.cdx.json``.
 
-Made from the lock alone, so that the same lock gives the same file, byte for byte.
+Made from the lock and from the licences that the installed packages state, so that the same lock in the environment
+that it was made in gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ import uuid
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from .licences import licence_of
 from .lock import LOCK, ROOT, Locked, read
+
+
+def purl_of(one: Locked) -> str:
+    """A dependency's address in the form of package URLs, where ``+`` must be escaped."""
+    return f"pkg:pypi/{one.name}@{quote(one.version, safe='')}"
 
 
 def component_of(one: Locked) -> dict[str, Any]:
@@ -24,7 +31,7 @@ def component_of(one: Locked) -> dict[str, Any]:
         licence = licence_of(distribution(one.name))
     except PackageNotFoundError:
         licence = ""
-    purl = f"pkg:pypi/{one.name}@{one.version}"
+    purl = purl_of(one)
     made: dict[str, Any] = {
         "type": "library", "bom-ref": purl, "name": one.name, "version": one.version, "purl": purl,
         "hashes": [{"alg": "SHA-256", "content": one.sha256}],
@@ -49,7 +56,7 @@ def bill_of(locked: list[Locked]) -> dict[str, Any]:
             }
         },
         "components": [component_of(one) for one in locked],
-        "dependencies": [{"ref": own, "dependsOn": [f"pkg:pypi/{one.name}@{one.version}" for one in locked]}],
+        "dependencies": [{"ref": own, "dependsOn": [purl_of(one) for one in locked]}],
     }  # fmt: skip
 
 

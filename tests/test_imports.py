@@ -49,6 +49,7 @@ ORDER = (
     "label_table < reviewing",
     "errors < file_locks < archive",
     "file_locks < nwb_io",
+    "file_locks < whole_folders < evaluation",
     "errors < tensor_files < bundles",
     "errors < class_names < taxonomy",
     "errors < whole_folders < bundles",

@@ -179,10 +179,11 @@ def open_client(instance: Instance | str | None = None, *, token: str | None = N
     with archive_errors(f"talking to {found.name} ({found.api_url})", token_variable=found.token_variable):
         _ask(found.api_url, found.key)
         from dandi.consts import DandiInstance
-        from dandi.dandiapi import DandiAPIClient
+
+        from nwb_celltype.archive.client import BoundedClient
 
         # Given the instance as an object, the client asks nobody where it is, and without a token never for one.
-        with DandiAPIClient(dandi_instance=DandiInstance(found.name, found.web_url or None, found.api_url)) as client:
+        with BoundedClient(DandiInstance(found.name, found.web_url or None, found.api_url)) as client:
             if token:
                 client.authenticate(token)
             yield client
@@ -219,23 +220,39 @@ def read_archive(instance: Instance, read: Callable[[DandiAPIClient], T], *, wha
     """
     try:
         with open_client(instance, token=token) as client, archive_errors(what, token_variable=instance.token_variable):
-            return read(client)
+            return _understood(read, client, what)
     except RefusedError:
         own = None if token else token_of(instance)
         if not own:
             raise
     with open_client(instance, token=own) as client, archive_errors(what, token_variable=instance.token_variable):
+        return _understood(read, client, what)
+
+
+def _understood(read: Callable[[DandiAPIClient], T], client: DandiAPIClient, what: str) -> T:
+    """What `read` returns; an answer without the parts that it looks for is the server's fault."""
+    import requests
+
+    try:
         return read(client)
+    except requests.RequestException:  # some of which are also a `ValueError`
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        msg = (
+            f"While {what}: the server's answer is not what an archive says ({type(error).__name__}: "
+            f"{said_by(error)}). Check its address."
+        )
+        raise NetworkError(msg) from error
 
 
 def _ask(url: str, name: str) -> Any:
     """Ask a server what archive it is, soon enough; the answer, and that it was reached, last for the process."""
-    from dandi.utils import get_instance
+    from nwb_celltype.archive.client import server_instance
 
     with archive_errors(f"asking {name} what archive it is"):
         _reach(_api(url))
         try:
-            return get_instance(url)
+            return server_instance(url.rstrip("/"))
         except (RuntimeError, ValueError) as error:
             if ours := client_error(error, f"asking {name} what archive it is"):
                 raise ours from None
@@ -247,11 +264,14 @@ def _reach(api_url: str) -> None:
     """Wait for a server's first answer: the client's own tries know no limit, and last a minute if none listens."""
     import requests
 
+    from nwb_celltype.archive.client import bound
+
     for k in range(_REACH_TRIES):
         if api_url in _reached:
             return
         try:
-            with requests.get(f"{api_url}/info/", timeout=_REACH_SECONDS) as response:
+            with bound(requests.Session()) as session:
+                response = session.get(f"{api_url}/info/", timeout=_REACH_SECONDS)
                 if response.status_code < 500:
                     _reached.add(api_url)
                 elif k == _REACH_TRIES - 1:

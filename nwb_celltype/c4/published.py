@@ -6,7 +6,6 @@ import gzip
 import io
 import pickle
 import re
-import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -30,6 +29,7 @@ from nwb_celltype.features.dataset import Progress
 _PT = (".pt", ".pth")
 _MAX_BYTES = 256 * 1024 * 1024
 _PIECE = 1 << 24
+_MAX_UNPACKED_BYTES = 16 << 30
 _IGNORED = re.compile(r"num_batches_tracked$")
 _LICENCE = "GPL-3.0-only"
 _LICENCE_TEXT = """The weights in this folder were published by the authors of the C4 classifier (Beau et al.,
@@ -269,8 +269,17 @@ def _tape(source: Path, opened: ExitStack) -> tarfile.TarFile:
     if not is_gzip:
         return opened.enter_context(tarfile.open(source))
     plain = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the rest
+    left = _MAX_UNPACKED_BYTES
     with gzip.open(source) as packed:
-        shutil.copyfileobj(packed, plain, _PIECE)
+        while piece := packed.read(_PIECE):
+            left -= len(piece)
+            if left < 0:
+                message = (
+                    f"{source} unpacks to more than {_MAX_UNPACKED_BYTES >> 30} GiB, which the published weights do "
+                    "not; download it again."
+                )
+                raise RefusedError(message)
+            plain.write(piece)
     plain.seek(0)
     return opened.enter_context(tarfile.open(fileobj=plain))
 

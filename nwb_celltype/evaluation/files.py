@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evaluation.comparison import Comparison
 from nwb_celltype.evaluation.measuring import Evaluation
+from nwb_celltype.whole_folders import replace_file
 
 _Row = Mapping[str, Any]
 
@@ -130,14 +131,12 @@ def _json(path: Path, content: Mapping[str, Any]) -> Path:
 
 
 def _table(path: Path, rows: Sequence[_Row]) -> Path:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        if rows:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    beside.replace(path)
-    return path
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return _write(path, text.getvalue())
 
 
 def _cell(value: Any) -> Any:
@@ -150,7 +149,5 @@ def _cell(value: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> Path:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    replace_file(path, text.encode())
     return path

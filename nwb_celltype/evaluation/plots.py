@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from nwb_celltype.colours import GREY, SERIES, colours_of
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evaluation.measuring import Evaluation
+from nwb_celltype.whole_folders import replace_file
 
 _COLOURS = SERIES  # models and measures; classes have their own
 
@@ -164,7 +165,7 @@ def _figure(n: int, width: float, height: float) -> tuple[Any, list[Any]]:
 
 
 def _save(path: Path, figure: Any) -> Path:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    figure.savefig(beside, format="png", dpi=150, metadata={"Software": None})
-    beside.replace(path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=150, metadata={"Software": None})
+    replace_file(path, drawn.getvalue())
     return path

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nwb_celltype.errors import CellTypeError, InputError
-from nwb_celltype.nwb_io.validation import validator_messages
+from nwb_celltype.nwb_io.validation import stumbling, validator_messages
 from nwb_celltype.runs import CONTAINER_PATH, Run, read_runs
 from nwb_celltype.units import read_units
+
+_REQUIRED = ("identifier", "session_description", "session_start_time", "timestamps_reference_time", "file_create_date")
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,7 @@ def check(file: str | Path) -> list[CheckMessage]:
         raise InputError(message)
     found = _extension_problems(path)
     found += [message for run in runs for message in _stale_units(path, run)]
-    found += [
-        CheckMessage("NWB validator", text)
-        for text in validator_messages(path)
-        if CONTAINER_PATH.rsplit("/", 1)[-1] in text or "CellType" in text
-    ]
-    return found
+    return [*found, *_validator_problems(path)]
 
 
 def _extension_problems(path: Path) -> list[CheckMessage]:
@@ -83,7 +81,64 @@ def _extension_problems(path: Path) -> list[CheckMessage]:
                 container: Any = io.read().processing["ecephys"]["cell_type_annotations"]
                 return [CheckMessage(container.name, text) for text in problems_in(container)]
         except Exception as error:  # whatever it stumbles over, nobody else can read the file either
-            return [CheckMessage("pynwb", f"It cannot read the file: {type(error).__name__}: {error}")]
+            return [CheckMessage("pynwb", _advice(path, error))]
+
+
+def _advice(path: Path, error: Exception) -> str:
+    """What pynwb stumbles over, what that means for the labels, and what to do."""
+    from pynwb import __version__
+
+    missing, lost = _missing_parts(path)
+    if missing:
+        why = f"it lacks {' and '.join(missing)}, which every NWB file has"
+        todo = "Write the file anew with what is missing, or add it with h5py, and check again."
+    elif lost:
+        why = f"{' and '.join(lost[:3])} {'points' if len(lost) == 1 else 'point'} to something that is not in the file"
+        todo = "Put back what is missing, or take out what points to it, and check again."
+    elif "namespace" in (why := stumbling(error)).lower():
+        todo = "Install the extension that defines these types, and check again."
+    else:
+        todo = (
+            "Mend that part in the program that wrote the file, and check again; if pynwb could read the file before "
+            "it was annotated, please report this."
+        )
+    return (
+        f"pynwb {__version__} cannot read the file: {why}. The runs were read without it, but programs that use pynwb "
+        f"see nothing of them, and their tables were not checked. {todo}"
+    )
+
+
+def _missing_parts(path: Path) -> tuple[list[str], list[str]]:
+    """What every NWB file must have at its top, and this one has not; and what points to tables that are gone."""
+    import h5py  # type: ignore[import-untyped,unused-ignore]
+
+    lost: list[str] = []
+
+    def look(name: str, item: Any) -> None:
+        for word, value in item.attrs.items():
+            if isinstance(value, h5py.Reference) and not isinstance(value, h5py.RegionReference):
+                try:
+                    is_lost = item.file[value].name is None  # its last name was taken away
+                except (ValueError, OSError, KeyError):
+                    is_lost = True
+                if is_lost:
+                    lost.append(f"`{word}` of /{name}")
+
+    with h5py.File(path, "r") as file:
+        # A file that pynwb stumbles over may be damaged anywhere; then its own words must do.
+        with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
+            file.visititems(look)
+        return [name for name in _REQUIRED if name not in file], lost
+
+
+def _validator_problems(path: Path) -> list[CheckMessage]:
+    """What the validator says of the labels, or that it cannot say anything."""
+    try:
+        found = validator_messages(path)
+    except InputError as error:
+        return [CheckMessage("NWB validator", str(error))]
+    ours = (CONTAINER_PATH.rsplit("/", 1)[-1], "CellType")
+    return [CheckMessage("NWB validator", text) for text in found if any(word in text for word in ours)]
 
 
 def _stale_units(path: Path, run: Run) -> list[CheckMessage]:

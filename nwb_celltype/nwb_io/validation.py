@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -51,12 +52,44 @@ def validator_messages(path: Path) -> list[str]:
     with warnings.catch_warnings():
         # The validator warns about namespaces that the file caches in another version; its messages say what is wrong.
         warnings.simplefilter("ignore")
+        stumbled = ""
         try:
             found = validate(path=str(path))
         except Exception as error:  # whatever it stumbles over, the file cannot be checked
-            message = f"The NWB validator cannot read {path}: {type(error).__name__}: {error}"
-            raise InputError(message) from error
+            stumbled = stumbling(error)
+    if stumbled:
+        gc.collect()  # what was caught keeps the file open
+        message = (
+            f"The NWB validator cannot read {path} ({stumbled}). Mend that part in the program that wrote the file, or "
+            "write the file anew."
+        )
+        raise InputError(message)
     return [str(message) for message in found]
+
+
+def stumbling(error: Exception) -> str:
+    """What pynwb says of a file that it cannot read: the part, where that is known, and at most 300 characters.
+
+    Parameters
+    ----------
+    error : Exception
+        Its own text may hold the whole file as pynwb sees it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> stumbling(KeyError("electrodes"))
+    "KeyError: 'electrodes'"
+    """
+    place = getattr(getattr(error, "builder", None), "location", None)
+    name = getattr(getattr(error, "builder", None), "name", None)
+    where = f" at {'/'.join(['', *filter(None, (place, name))]).replace('/root', '', 1) or '/'}" if name else ""
+    reason = getattr(error, "reason", None) or str(error)
+    text = " ".join(str(reason).split())
+    return f"{type(error).__name__}{where}: {text if len(text) <= 300 else text[:297] + '...'}"
 
 
 def require_no_new_messages(path: Path, source: Path, name: str) -> None:

@@ -144,18 +144,22 @@ class ChunkPlan:
         ValueError
             If the bytes are damaged or too few.
         """
-        data = stored
+        data, n_bytes = stored, self.chunk_rows * self.row_bytes
         for code in reversed(self.filters):
             if code == _DEFLATE:
-                try:
-                    data = zlib.decompress(data, bufsize=self.chunk_rows * self.row_bytes)
+                unpacking = zlib.decompressobj()
+                try:  # one byte more than a chunk holds: what has more is refused below, not unpacked
+                    data = unpacking.decompress(data, n_bytes + 1)
                 except zlib.error as error:
                     message = f"a compressed chunk is damaged ({error})"
                     raise ValueError(message) from error
+                if len(data) <= n_bytes and not unpacking.eof:
+                    message = "a compressed chunk is damaged (it ends too soon)"
+                    raise ValueError(message)
             elif code == _SHUFFLE:
                 data = _unshuffle(data, self.dtype.itemsize)
-        if len(data) != self.chunk_rows * self.row_bytes:
-            message = f"a chunk holds {len(data)} bytes, not {self.chunk_rows * self.row_bytes}"
+        if len(data) != n_bytes:
+            message = f"a chunk holds {len(data)} bytes, not {n_bytes}"
             raise ValueError(message)
         return data
 

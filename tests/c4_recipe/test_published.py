@@ -155,3 +155,11 @@ def test_other_variants_and_places(published, tmp_path):
     (tmp_path / "text").write_text("no archive")
     with pytest.raises(InputError, match=r"no \.tar"):
         import_published(tmp_path / "text", out=tmp_path / "c4")
+
+
+def test_an_archive_that_unpacks_without_end_is_refused(published, tmp_path, monkeypatch):
+    source = tar(tmp_path / "a.tar.gz", published[0], "w:gz")
+    monkeypatch.setattr("nwb_celltype.c4.published._MAX_UNPACKED_BYTES", 10_000)
+    with pytest.raises(RefusedError, match=r"a\.tar\.gz unpacks to more than .* download it again"):
+        import_published(source, out=tmp_path / "c4")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar.gz"]

@@ -95,7 +95,7 @@ def test_a_card_that_is_no_card_is_refused(copy: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"classes": ["fast", "slow"]}, "do not belong together"),
+        ({"classes": ["fast", "slow"]}, "do not belong together|one of the two is not its author's"),
         ({"classes": ["fast", "fast", "slow"]}, "two or more different names"),
         ({"classes": ["fast", "regular", 3]}, "two or more different names"),
         ({"architecture": {"members": 2}}, "incomplete"),
@@ -298,7 +298,6 @@ def test_other_weights_give_other_answers(recorded: Path) -> None:
     ("entries", "said"),
     [
         ({"probability": [[0.5]]}, "other classes or units"),
-        ({"classes": ["a", "b", "c"]}, "other classes or units"),
         ({"probability": "none"}, "cannot be read"),
     ],
 )
@@ -306,6 +305,14 @@ def test_answers_that_do_not_fit_are_wrong(recorded: Path, entries: dict[str, An
     change_examples(recorded, entries)
     assert said in verify_model(recorded).checks[2][2]
     assert not verify_model(recorded).is_sound
+
+
+@pytest.mark.parametrize("classes", [["slow", "regular", "fast"], ["a", "b", "c"], "fast"])
+def test_answers_of_other_classes_are_refused(recorded: Path, classes: Any) -> None:
+    """So a card that lies about its classes is found out wherever the model is loaded."""
+    change_examples(recorded, {"classes": classes})
+    with pytest.raises(InputError, match="one of the two is not its author's"):
+        load_model(recorded)
 
 
 def change_examples(folder: Path, entries: dict[str, Any]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.converters.cellexplorer.mat_tags import check_tags
+from nwb_celltype.converters.cellexplorer.level5 import Unread, is_level5, names_in, read_variables
 from nwb_celltype.errors import InputError
 
 _DEEPEST = 40
@@ -67,7 +65,11 @@ def read_mat(path: Path, variables: Collection[str], skip: Collection[str] = ())
     """
     if is_hdf5(path):
         return _read_hdf5(path, variables, frozenset(skip))
-    return _read_v5(path, variables, frozenset(skip))
+    try:
+        loaded = read_variables(path, variables, skip) if is_level5(path) else _read_level4(path)
+    except _level4_errors() as error:
+        raise _broken(path, "", error) from error
+    return {name: _marked(loaded[name]) for name in variables if name in loaded}
 
 
 def variables_of(path: Path) -> tuple[str, ...]:
@@ -86,16 +88,11 @@ def variables_of(path: Path) -> tuple[str, ...]:
                 return tuple(name for name in file if not name.startswith("#"))
         except _HDF5_ERRORS as error:
             raise _broken(path, "", error) from error
-    import warnings
-
-    from scipy.io import whosmat
-
     try:
-        check_tags(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old byte orders, of which the numbers then say more
-            return tuple(name for name, _, _ in whosmat(path))
-    except _v5_errors() as error:
+        if is_level5(path):
+            return tuple(dict.fromkeys(names_in(path)))
+        return tuple(_read_level4(path))
+    except _level4_errors() as error:
         raise _broken(path, "", error) from error
 
 
@@ -128,76 +125,50 @@ def _broken(path: Path, where: str, error: Exception) -> InputError:
 # ---------------------------------------------------------------------------------------------- formats up to v7
 
 
-def _v5_errors() -> tuple[type[Exception], ...]:
+def _level4_errors() -> tuple[type[Exception], ...]:
+    """What SciPy raises on broken files; `ValueError` and `OSError` are raised by `level5` too."""
     from scipy.io.matlab import MatReadError
 
     return (
         MatReadError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, NotImplementedError,
-        OverflowError, MemoryError, zlib.error, struct.error,
+        OverflowError, MemoryError,
     )  # fmt: skip
 
 
-def _read_v5(path: Path, variables: Collection[str], skip: frozenset[str]) -> dict[str, Any]:
+def _read_level4(path: Path) -> dict[str, Any]:
+    """Arrays and texts of a file of MATLAB 4, which has no structs; SciPy's reader of these is not compiled."""
     import warnings
 
     from scipy.io import loadmat
+    from scipy.io.matlab import matfile_version
 
-    try:
-        check_tags(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of duplicate names and of objects, which `Unreadable` stands for
-            loaded = loadmat(path, variable_names=list(variables), squeeze_me=False, chars_as_strings=True)
-    except _v5_errors() as error:
-        raise _broken(path, _v5_names(path, variables), error) from error
-    return {name: _plain_v5(loaded[name], name, skip, path) for name in variables if name in loaded}
-
-
-def _v5_names(path: Path, variables: Collection[str]) -> str:
-    """Variables that were being read when the file proved broken, where its list of them can be read."""
-    from scipy.io import whosmat
-
-    try:
-        return ", ".join(name for name, _, _ in whosmat(path) if name in variables)
-    except _v5_errors():
-        return ""
+    with path.open("rb") as file:
+        if matfile_version(file)[0] != 0:
+            message = "its header is none of MATLAB's"
+            raise ValueError(message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of duplicate names
+        loaded = loadmat(path, squeeze_me=False, chars_as_strings=True)
+    return {name: _plain_level4(value) for name, value in loaded.items() if not name.startswith("__")}
 
 
-def _plain_v5(value: Any, where: str, skip: frozenset[str], path: Path, depth: int = 0) -> Any:
-    from scipy.io.matlab import MatlabFunction, MatlabOpaque
-
-    if depth > _DEEPEST:
-        raise _broken(path, where, ValueError("its structs lie too deep in one another"))
-    if isinstance(value, MatlabOpaque | MatlabFunction):
-        return Unreadable("function handle" if isinstance(value, MatlabFunction) else "MATLAB object")
-    if value is None:
-        return {}
+def _plain_level4(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
-        return np.atleast_2d(np.asarray(value))
-    if value.dtype.names is not None:
-        return _structs_v5(value, where, skip, path, depth)
-    if value.dtype.kind == "O":
-        flat = value.ravel(order="F")
-        if len(flat) and all(item is None for item in flat):  # how scipy gives structs without fields
-            return {} if len(flat) == 1 else [{} for _ in flat]
-        return [_plain_v5(item, f"{where}{{{i + 1}}}", skip, path, depth + 1) for i, item in enumerate(flat)]
+        return Unread("sparse array")
     if value.dtype.kind in "US":
         return "\n".join(str(row).rstrip() for row in value.ravel())
     return value
 
 
-def _structs_v5(value: Any, where: str, skip: frozenset[str], path: Path, depth: int) -> Any:
-    names = value.dtype.names
-    flat = value.ravel(order="F")
-    structs = [
-        {
-            name: NOT_READ
-            if f"{where}.{name}" in skip
-            else _plain_v5(item[name], f"{where}.{name}", skip, path, depth + 1)
-            for name in names
-        }
-        for item in flat
-    ]
-    return structs[0] if len(structs) == 1 else structs
+def _marked(value: Any) -> Any:
+    """Values of other readers, what they could not read said in the word of this one."""
+    if isinstance(value, Unread):
+        return NOT_READ if value.kind == NOT_READ.kind else Unreadable(value.kind)
+    if isinstance(value, list):
+        return [_marked(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _marked(one) for key, one in value.items()}
+    return value
 
 
 # ------------------------------------------------------------------------------------------------------ format v7.3
