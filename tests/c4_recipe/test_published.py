@@ -13,6 +13,8 @@ import torch
 from nwb_celltype.c4 import import_published
 from nwb_celltype.c4.laplace import calibrated, curvature_of, logit_variance, prior_precision
 from nwb_celltype.c4.networks import Classifier
+from nwb_celltype.classifier import load_model
+from nwb_celltype.cli import main
 from nwb_celltype.errors import InputError, RefusedError, UsageError
 
 
@@ -163,3 +165,23 @@ def test_an_archive_that_unpacks_without_end_is_refused(published, tmp_path, mon
     with pytest.raises(RefusedError, match=r"a\.tar\.gz unpacks to more than .* download it again"):
         import_published(source, out=tmp_path / "c4")
     assert [p.name for p in tmp_path.iterdir()] == ["a.tar.gz"]
+
+
+def test_the_command_takes_them_into_the_store_as_a_whole(published, tmp_path, monkeypatch, capsys):
+    def answer(*options):
+        try:
+            main(["models", "import", "--c4", "base", source, *options])
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    monkeypatch.setenv("NWB_CELLTYPE_CACHE", str(tmp_path / "cache"))
+    source = str(tar(tmp_path / "a.tar", published[0], "w"))
+    store = tmp_path / "cache" / "models"
+    assert answer() == (0, "")
+    assert load_model(store / "c4-base").card["name"] == "c4-base"
+    code, said = answer()
+    assert code == 2
+    assert "There is a model 'c4-base'" in said
+    assert answer("--replace") == (0, "")
+    assert [p.name for p in store.iterdir()] == ["c4-base"]
