@@ -4,8 +4,8 @@ Run:  python benchmarks/npyx_peer.py --data-dir DIR [--quick] [--json FILE]
 
 npyx is under the GPL, so it is no dependency, and nothing here is taken from it: it is installed from the package index
 into an environment of its own in DIR, which also sees the packages of this one, and called as its documentation says.
-Trains are those of ``features.py``. Equal first: the maps of both must be the same, bit for bit, for all units that are
-counted as identical.
+Trains are those of ``features.py``. Equal first: units whose maps are the same, bit for bit, are counted; in others two
+rates tie to twelve digits, and npyx's rounding decides.
 """
 
 from __future__ import annotations
