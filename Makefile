@@ -69,6 +69,7 @@ bench-streaming: $(STAMP)
 soak: $(STAMP)
 	NWB_CELLTYPE_SOAK=1 $(BIN)/python -m pytest -q -s tests/hostile
 	NWB_CELLTYPE_SOAK=1 $(BIN)/python -m pytest -q tests/features/test_exactness.py -k long
+	NWB_CELLTYPE_SOAK=1 $(BIN)/python -m pytest -q -s --show-capture=no tests/batch/test_lost_workers.py -k befalls
 	$(BIN)/python -m tests.hostile.flips --n 1000 --seed 1 --write-every 4
 	$(BIN)/python -W ignore -m soak.kills
 	$(BIN)/python -W ignore -m soak.long_run

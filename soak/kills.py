@@ -40,7 +40,7 @@ def main() -> None:
             if options.only and name not in options.only:
                 continue
             hits = options.train_hits if name == "train" else options.hits
-            done.append(spread_kills(make(), crew, hits, rerun_every=3 if name == "train" else 1))
+            done.append(spread_kills(make(), crew, hits))
             print(done[-1].histogram(), flush=True)
     total = sum(kills.total for kills in done)
     fewest = min(count for kills in done for count in (kills.by_phase[p] for p in kills.phases))

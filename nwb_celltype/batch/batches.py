@@ -101,7 +101,8 @@ def annotate_many(
     cluster_options : mapping, optional
         For dask-jobqueue, over its own configuration.
     wait_s : float, seconds
-        How long to wait for the first worker where `scheduler` is an address.
+        How long there may be no worker, at first or later, before the run is given up; jobs of a `cluster` may queue
+        for longer.
     dry_run : bool
         Make the plan, write nothing.
     overwrite : bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import shutil
 import time
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
+from nwb_celltype.batch.attendance import LOST, Attendance
 from nwb_celltype.batch.records import Failure
 from nwb_celltype.errors import NetworkError, UsageError
 
@@ -36,11 +38,9 @@ _PIP = 'pip install "nwb-celltype[cluster]"'
 _CONNECT_TIMEOUT = "15s"
 _HERE = "127.0.0.1"
 _LOGGERS = {"distributed", "tornado", "bokeh"}
-_LOST = "The scheduler was lost, or gave the work up; run the same command again to go on."
-_REMIND_S = 30.0
-_LOOK_S = 0.2
+_POLL_S = 0.05
 WAIT_S = 600.0
-"""How long the first worker of a scheduler that was given is waited for, seconds."""
+"""How long workers are waited for where there are none, seconds."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class WorkerChoice:
     cluster_options : mapping
         For dask-jobqueue, over what its own configuration says.
     wait_s : float, seconds
-        How long a scheduler that was given may have no worker.
+        How long there may be no worker, at the beginning and later; jobs of a cluster may queue for longer.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class WorkerChoice:
         if self.workers is not None and self.workers < 1:
             message = f"{self.workers} workers can do nothing; give at least 1."
             raise UsageError(message)
-        if self.workers is not None and self.scheduler is not None and "://" in self.scheduler:
+        if self.workers is not None and self.is_given:
             message = f"The scheduler at {self.scheduler} has its own workers; leave out --workers."
             raise UsageError(message)
         if self.workers is not None and self.scheduler == "synchronous":
@@ -102,6 +102,11 @@ class WorkerChoice:
             raise UsageError(message)
         needed = [] if self.scheduler in (None, *LOCAL) and self.cluster is None else ["distributed"]
         require_installed(*needed, *(["dask_jobqueue"] if self.cluster else []))
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the scheduler is one that runs already, by its address."""
+        return self.scheduler is not None and "://" in self.scheduler
 
     def is_here(self, n_tasks: int) -> bool:
         """Whether so many tasks run in this process, one after the other."""
@@ -145,6 +150,7 @@ class Workers:
         self._say = say
         self._stack = ExitStack()
         self._client: Any = None
+        self._attendance: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +159,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        self._client = None
+        self._client = self._attendance = None
 
     def run(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Result | Failure]]:
         """Do some tasks, one each a node of a Dask graph; a task whose worker dies is done again by another.
@@ -183,34 +189,59 @@ class Workers:
             return
         if self._client is None:
             require_installed("distributed")
-            self._client = self._stack.enter_context(_connected(self._choice, len(tasks), self._say))
+            connected = _connected(self._choice, len(tasks), self._say)
+            self._client, self._attendance = self._stack.enter_context(connected)
         yield from self._distributed(work, tasks)
 
     def _distributed(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
+        name, run = getattr(work, "__name__", "task"), uuid4().hex[:8]
+        futures: dict[str, Any] = {}
+
+        def submit(k: int, word: str = "") -> Any:
+            key = f"{name}-{run}-{k}{word}"
+            futures[key] = self._client.submit(work, tasks[k], key=key, pure=False)
+            return futures[key]
+
+        # The first task of threads runs alone, so that one thread imports modules and compiles loops: of modules that
+        # import each other, several threads at once may get halves, and the others would only wait for the compiler.
+        n_alone = 1 if self._choice.scheduler == "threads" else 0
+        suspects = []
+        try:
+            for group in (range(n_alone), range(n_alone, len(tasks))):
+                place = {submit(k).key: k for k in group}
+                for future in self._ended([futures[key] for key in place]):
+                    k = place[future.key]
+                    if _killed_workers(future):
+                        suspects.append(k)  # or it only waited at a worker that another task killed
+                    else:
+                        yield k, _answer(future)
+                    future.release()  # the file of labels need not stay in a worker's memory
+            for k in suspects:
+                for future in self._ended([submit(k, "-alone")]):
+                    yield k, _answer(future)
+        finally:
+            if self._client.status == "running":
+                self._client.cancel([future for future in futures.values() if not future.done()])
+
+    def _ended(self, futures: Sequence[Any]) -> Iterator[Any]:
+        """Yield futures as they end.
+
+        Raises
+        ------
+        NetworkError
+            If there have been no workers for too long.
+        """
         import distributed
 
         as_completed: Any = distributed.as_completed
-
-        name, run = getattr(work, "__name__", "task"), uuid4().hex[:8]
-        futures = [self._client.submit(work, task, key=f"{name}-{run}-{k}", pure=False) for k, task in enumerate(tasks)]
-        place = {future.key: k for k, future in enumerate(futures)}
-        suspects = []
-        try:
-            for future in as_completed(futures, loop=self._client.loop):
-                k = place[future.key]
-                if _killed_workers(future):
-                    suspects.append(k)  # or it only waited at a worker that another task killed
-                else:
-                    yield k, _answer(future)
-                future.release()  # the file of labels need not stay in a worker's memory
-            for k in suspects:
-                future = self._client.submit(work, tasks[k], key=f"{name}-{run}-{k}-alone", pure=False)
-                futures.append(future)
-                next(iter(as_completed([future], loop=self._client.loop)))
-                yield k, _answer(future)
-        finally:
-            if self._client.status == "running":
-                self._client.cancel([future for future in futures if not future.done()])
+        under_way = as_completed(futures, loop=self._client.loop)
+        self._attendance.begin_work()
+        while not under_way.is_empty():
+            ended = under_way.next_batch(block=False)
+            yield from ended
+            if not ended:
+                self._attendance.require()
+                time.sleep(_POLL_S)
 
 
 def _killed_workers(future: Any) -> bool:
@@ -228,10 +259,15 @@ def _answer(future: Any) -> Any:
         If the scheduler was lost.
     """
     if future.status == "finished":
-        return future.result()
+        try:
+            return future.result()
+        except (OSError, concurrent.futures.CancelledError) as error:
+            raise NetworkError(LOST) from error
+        except Exception as error:  # the worker that had the result died, and others that made it again did, too
+            return _why_failed(error)
     if future.status == "error":
         return _why_failed(future.exception())
-    raise NetworkError(_LOST)
+    raise NetworkError(LOST)
 
 
 def _why_failed(error: BaseException) -> Failure:
@@ -250,14 +286,13 @@ def _why_failed(error: BaseException) -> Failure:
 
 
 @contextmanager
-def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -> Iterator[Any]:
+def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -> Iterator[tuple[Any, Attendance]]:
     import distributed
 
     connect: Any = distributed.Client
-    is_given = choice.scheduler is not None and "://" in choice.scheduler
     with ExitStack() as stack:
         stack.enter_context(_quiet_dask())
-        if is_given:
+        if choice.is_given:
             target: Any = choice.scheduler
         elif choice.cluster is not None:
             target = stack.enter_context(_job_queue(choice, n_tasks))
@@ -270,13 +305,16 @@ def _connected(choice: WorkerChoice, n_tasks: int, say: Callable[[str], None]) -
             raise NetworkError(message) from error
         if choice.cluster is None and choice.scheduler in {None, "processes"}:
             client.run(_pass_over_interrupts)
-        where = choice.scheduler if is_given else type(target).__name__
-        dashboard = _dashboard_of(client, is_here=not is_given and choice.cluster is None)
+        where = str(choice.scheduler) if choice.is_given else type(target).__name__
+        attendance = Attendance(
+            client, where, choice.wait_s, say, queues=choice.cluster is not None, is_far=choice.is_given
+        )
+        dashboard = _dashboard_of(client, is_here=not choice.is_given and choice.cluster is None)
         if dashboard:
             say(f"Dask dashboard: {dashboard}")
-        n_workers = _wait_for_workers(client, choice, where, say) if is_given else _n_workers(client)
+        n_workers = attendance.wait_for_first() if choice.is_given else attendance.n_workers() or 0
         say(f"{n_workers} worker{'' if n_workers == 1 else 's'} at {where}")
-        yield client
+        yield client, attendance
 
 
 @contextmanager
@@ -301,43 +339,6 @@ def _quiet_dask() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _n_workers(client: Any) -> int:
-    """Ask the scheduler how many workers it has.
-
-    Raises
-    ------
-    NetworkError
-        If it is lost.
-    """
-    try:
-        return len(client.nthreads())
-    except OSError as error:
-        raise NetworkError(_LOST) from error
-
-
-def _wait_for_workers(client: Any, choice: WorkerChoice, where: Any, say: Callable[[str], None]) -> int:
-    """Wait until there is a worker; return how many there are.
-
-    Raises
-    ------
-    NetworkError
-        If none comes in time, or the scheduler is lost.
-    """
-    began = said = time.monotonic()
-    while not (n_workers := _n_workers(client)):
-        now = time.monotonic()
-        if now - began >= choice.wait_s:
-            message = (
-                f"No worker came to {where} in {choice.wait_s:g} s; start some (dask worker {where}), and try again."
-            )
-            raise NetworkError(message)
-        if said == began or now - said >= _REMIND_S:
-            say(f"waiting for workers at {where}")
-            said = now
-        time.sleep(min(_LOOK_S, choice.wait_s))
-    return n_workers
-
-
 def _dashboard_of(client: Any, *, is_here: bool) -> str:
     """Address of Dask's dashboard; empty where there is none."""
     port = client.scheduler_info().get("services", {}).get("dashboard")
@@ -357,18 +358,23 @@ def _pass_over_interrupts() -> None:
 def _local_cluster(choice: WorkerChoice, n_tasks: int) -> Any:
     import logging
 
+    import dask
     import distributed
 
     start: Any = distributed.LocalCluster
     n = choice.workers or max(1, min(n_tasks, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
     by_threads = choice.scheduler == "threads"
-    return start(
-        n_workers=1 if by_threads else n,
-        threads_per_worker=n if by_threads else 1,
-        processes=not by_threads,
-        dashboard_address=f"{_HERE}:0" if find_spec("bokeh") is not None else None,
-        silence_logs=logging.CRITICAL,
-    )
+    # A worker that was paused for its memory has no task whose end would free any: it would be waited for for ever. The
+    # limit ends a process instead, and its task is tried elsewhere; this process itself is nobody's to end or to stop.
+    with dask.config.set({"distributed.worker.memory.pause": False}):
+        return start(
+            n_workers=1 if by_threads else n,
+            threads_per_worker=n if by_threads else 1,
+            processes=not by_threads,
+            memory_limit=None if by_threads else "auto",
+            dashboard_address=f"{_HERE}:0" if find_spec("bokeh") is not None else None,
+            silence_logs=logging.CRITICAL,
+        )
 
 
 @contextmanager

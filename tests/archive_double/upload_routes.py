@@ -21,6 +21,8 @@ class UploadRoutes(Routes):
         """Begin a multipart upload, unless the bytes are here already (409)."""
         self.user_of(request)
         body = request.json()
+        if missing := [key for key in ("digest", "contentSize", "dandiset") if key not in body]:
+            raise Refusal(400, {key: ["This field is required."] for key in missing})
         digest, size = body["digest"], body["contentSize"]
         if digest["algorithm"] != "dandi:dandi-etag":
             raise Refusal(400, ["Unsupported Digest Type"])

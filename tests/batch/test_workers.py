@@ -243,7 +243,7 @@ def scheduler(n_workers: int) -> Iterator[str]:
 
 def test_a_scheduler_without_workers_is_told_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr("nwb_celltype.batch.workers._REMIND_S", 0.2)
+    monkeypatch.setattr("nwb_celltype.batch.attendance._REMIND_S", 0.2)
     with (
         scheduler(0) as address,
         Workers(WorkerChoice(address, wait_s=0.5), said.append) as workers,

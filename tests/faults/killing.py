@@ -29,7 +29,7 @@ class Kills:
     def histogram(self) -> str:
         """A line for each phase."""
         lines = [f"{self.name}: {self.total} kills; files after them: {dict(self.states)}"]
-        return "\n".join([*lines, *(f"  {p:18s} {self.by_phase[p]:3d} {'#' * self.by_phase[p]}" for p in self.phases)])
+        return "\n".join([*lines, *(f"  {p:22s} {self.by_phase[p]:3d} {'#' * self.by_phase[p]}" for p in self.phases)])
 
 
 def spread_kills(scene: Scene, crew: Crew, hits: int, *, rerun_every: int = 1) -> Kills:

@@ -264,23 +264,25 @@ def publishing(top: Path) -> Iterator[Scene]:
 
 
 def training(top: Path, *, epochs: int = 30) -> Scene:
-    """A model in the place of another."""
-    from nwb_celltype.training import train, trainer
+    """A model in the place of another; there are enough units to find out on some how long to teach."""
+    import nwb_celltype.training.trainer
+    from nwb_celltype.training import train
 
     from ..models.synthetic import make_arrays, save
     from .victims import small
 
-    data = save(top / "units.npz", make_arrays(12, 1))
+    trainer: Any = nwb_celltype.training.trainer
+    data = save(top / "units.npz", make_arrays(18, 1))
     first, out = top / "first", top / "trained" / "small"
     out.parent.mkdir()
-    whole = trainer.Settings
+    whole = trainer.Settings, trainer._TREES_PER_MEMBER, trainer._STRANGERS_PER_MEMBER
     small(trainer)
     try:
         train(data, out=first, name="small", members=1, epochs=5, seed=0, device="cpu")
         old = {path.name: path.read_bytes() for path in first.iterdir()}
         reference = train(data, out=top / "reference", name="small", members=1, epochs=epochs, seed=1, device="cpu")
     finally:
-        trainer.Settings = whole  # type: ignore[misc]
+        trainer.Settings, trainer._TREES_PER_MEMBER, trainer._STRANGERS_PER_MEMBER = whole
 
     def renew() -> None:
         shutil.rmtree(out.parent)
@@ -298,6 +300,8 @@ def training(top: Path, *, epochs: int = 30) -> Scene:
         assert read_bundle(out).examples
         assert names(out) == names(top / "reference")
 
-    job = {"do": "train", "data": str(data), "out": str(out), "epochs": epochs, "pause_s": PAUSE_S}
+    job = {
+        "do": "train", "data": str(data), "out": str(out), "epochs": epochs, "pause_s": PAUSE_S, "state_every_s": 0.05,
+    }  # fmt: skip
     kept = frozenset({"small", *old})
     return Scene("train", job, out.parent, renew, state, finished, kept)

@@ -141,7 +141,8 @@ def publish(job: dict[str, Any]) -> str:
 
 def small(trainer: Any) -> None:
     """Let trainings be over in seconds: fewer trees, strangers and variants of each unit."""
-    trainer.Settings = functools.partial(trainer.Settings, trees=4, n_variants=2, strangers=2)
+    trainer._TREES_PER_MEMBER, trainer._STRANGERS_PER_MEMBER = 4, 2
+    trainer.Settings = functools.partial(trainer.Settings, n_variants=2)
 
 
 def train(job: dict[str, Any]) -> str:
@@ -152,21 +153,35 @@ def train(job: dict[str, Any]) -> str:
 
     torch.set_num_threads(1)
     small(trainer)
+    checkpoints.STATE_INTERVAL_S = job["state_every_s"]
     said = ""
 
-    def progress(task: str, _done: int, _of: int) -> None:
+    def say(word: str) -> None:
         nonlocal said
-        word = "cross-validation" if task.startswith("cross-validation") else "ensemble"
         if word != said:
             said = word
             phase(word)
 
+    def progress(task: str, _done: int, _of: int) -> None:
+        words = {"cross-validation": "cross-validation", "training the ensemble: how long": "how long"}
+        say(next((word for start, word in words.items() if task.startswith(start)), "ensemble"))
+
+    put = checkpoints.Checkpoints.put
+
+    @functools.wraps(put)
+    def kept(self: Any, name: str, arrays: Any, about: Any = None) -> None:
+        before = said
+        say("note the state" if "done" in (about or {}) else "keep what is finished")
+        put(self, name, arrays, about)
+        say(before)
+
+    checkpoints.Checkpoints.put = kept  # type: ignore[method-assign]
     between_pauses(bundles, "replace_folder", job["pause_s"])
     announced(trainer, "save_bundle", "write")
     announced(trainer, "record_examples", "examples")
     announced(checkpoints.Checkpoints, "close", "tidy")
     between_pauses(whole_folders, "_take_place", job["pause_s"])
-    phase("read")
+    say("read")
     model = train(
         job["data"], out=job["out"], name="small", members=1, epochs=job["epochs"], seed=1, device="cpu",
         progress=progress,
@@ -208,9 +223,11 @@ def main(*verbs: str) -> None:
     import nwb_celltype.nwb_io
 
     if "train" in verbs:
+        import sklearn.ensemble  # noqa: F401
         import torch
+        import torch._dynamo  # its optimisers import it when the first is made, which takes seconds
 
-        import nwb_celltype.training
+        import nwb_celltype.training.trainer
 
         torch.set_num_threads(1)
     if "convert" in verbs:
