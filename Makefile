@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FILE ?=
-# Tests wait for servers and subprocesses now and then, so one worker more than there are processors.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 6))")
+# Tests wait for servers, subprocesses and disks about half of the time, so two workers for each processor.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2 * (os.cpu_count() or 1), 8))")
 C4 ?= ../shared/data/c4
 export DANDI_NO_ET := 1
 
-.PHONY: demo test lint coverage docs bench bench-quick bench-accuracy bench-convert bench-streaming bench-processors soak fuzz compat lock audit trial sbom clean
+.PHONY: demo test lint coverage docs bench bench-quick bench-accuracy bench-convert bench-streaming bench-processors soak fuzz mutation compat lock audit trial sbom clean
 
 $(STAMP): pyproject.toml constraints.txt extensions/ndx-cell-type/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -77,6 +77,11 @@ soak: $(STAMP)
 fuzz: $(STAMP)
 	-$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python -m fuzz.run --seconds 600 --target all
+
+# Do the tests notice changes of features, calibration and annotation? At least 80 % (docs/mutation.md).
+mutation: $(STAMP)
+	$(BIN)/python -m pip install --quiet "cosmic-ray>=8.7,<9"
+	$(BIN)/python -m mutation.run --json mutation.json
 
 # Files of the first version, and of older pynwb, in environments of their own.
 compat: $(STAMP)

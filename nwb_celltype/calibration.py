@@ -215,7 +215,8 @@ def choose_threshold(
     if away is not None and len(away[1]):
         wanted.append(_threshold_for(*away, away_accuracy))
     curve = risk_coverage(*home)
-    most = float(curve.threshold[min(int(np.ceil(least_coverage * len(home[1]))), len(home[1])) - 1])
+    n_answered = int(np.ceil(least_coverage * len(home[1])))
+    most = float(curve.threshold[min(n_answered, len(home[1])) - 1]) if n_answered else 1.0
     return max(DEFAULT_THRESHOLD, min(max(wanted), most))
 
 

@@ -258,7 +258,7 @@ def test_a_scheduler_without_workers_is_told_and_given_up(monkeypatch: pytest.Mo
 def test_a_scheduler_that_dies_is_told_in_one_sentence() -> None:
     # Dask's loggers write to the stderr that their process began with, so it is one of its own
     code = (
-        "import logging, os, sys\n"
+        "import logging, signal, sys\n"
         "import distributed\n"
         "from nwb_celltype.batch import workers\n"
         "from nwb_celltype.errors import NetworkError\n"
@@ -266,7 +266,7 @@ def test_a_scheduler_that_dies_is_told_in_one_sentence() -> None:
         "level = logging.getLogger('distributed.client').level\n"
         "try:\n"
         "    with workers.Workers(workers.WorkerChoice(sys.argv[1])) as crew:\n"
-        "        list(crew.run(os._exit, [1, 2]))\n"  # kills the scheduler's process
+        "        list(crew.run(signal.raise_signal, [9, 9]))\n"  # kills the scheduler's process
         "except NetworkError as error:\n"
         "    print(error)\n"
         "assert logging.getLogger('distributed.client').level == level\n"

@@ -105,3 +105,11 @@ def test_the_train_is_not_changed() -> None:
 def test_other_numbers_are_taken_too() -> None:
     times: Any = np.arange(0, 4, 1, dtype=np.float32) * np.float32(0.05)
     assert count_train(times).n_spikes == 4
+
+
+@pytest.mark.parametrize("times", [[0.0, 0.0, 0.01, 0.02], [0.0, 0.01, 0.02, 0.02], [0.0, 0.01, 0.01, 0.02]])
+def test_a_spike_recorded_twice_counts_once_wherever_it_is(times: list[float]) -> None:
+    counts = count_train(np.array(times))
+    assert (counts.n_spikes, counts.n_duplicates) == (3, 1)
+    assert (counts.isi_counts[10], counts.isi_counts.sum()) == (2, 2)
+    assert (counts.acg_counts[110], counts.acg_counts[120], counts.acg_counts.sum()) == (2, 1, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import nwb_celltype as nct
 from nwb_celltype.errors import InputError
 from nwb_celltype.features import FEATURE_SPEC_VERSION, compute, from_counts
 from nwb_celltype.features.counts import count_train
-from nwb_celltype.features.dataset import MIN_INTERVALS
+from nwb_celltype.features.dataset import MIN_INTERVALS, WHITENED
 from nwb_celltype.features.statistics import TRAIN_STATISTICS
-from nwb_celltype.features.trains import ACG_STATISTICS
+from nwb_celltype.features.trains import ACG_STATISTICS, ISI_EDGES_MS, LAG_EDGES_MS
 from nwb_celltype.features.waveforms import WAVEFORM_STATISTICS, WAVEFORM_TIME_MS
 
 from .waveforms import Float, sampled
@@ -267,3 +268,35 @@ def test_input_is_left_alone() -> None:
     for array in (isi, acg, wave):
         array.flags.writeable = False
     from_counts([wave], RATE_HZ, isi, acg)
+
+
+def test_coordinates_and_what_they_mean(features: xr.Dataset) -> None:
+    np.testing.assert_allclose(features["isi_time"], np.sqrt(ISI_EDGES_MS[:-1] * ISI_EDGES_MS[1:]))
+    lower = LAG_EDGES_MS - 0.5
+    np.testing.assert_allclose(features["lag"], np.sqrt(lower[:-1] * lower[1:]))
+    assert features["isi_bin"].values.tolist() == list(range(100))
+    assert features["acg_bin"].values.tolist() == list(range(-100, 101))
+    assert features["polarity"].values.tolist() == [-1, 1, 0]
+    assert features["train_problem"].values.tolist() == ["", "few", ""]
+    assert features["species"].values.tolist() == [""] * 3
+
+
+def test_kinds_of_problems() -> None:
+    units = nct.Units.from_arrays([[], train()[::-1], np.arange(5.0), train()])
+    assert compute(units)["train_problem"].values.tolist() == ["absent", "invalid", "few", ""]
+
+
+def test_whitened_waveforms_are_not_described() -> None:
+    wave = 60 * sampled(RATE_HZ)
+    units = nct.Units.from_arrays([train(), train(1)], waveform_mean=[wave, wave], waveform_rate_hz=RATE_HZ)
+    features = compute(replace(units, waveform_source=np.array(["mean of whitened data", "raw data"])))
+    assert features["waveform_reason"].values.tolist() == [WHITENED, ""]
+    assert np.isnan(features["waveform"].values[0]).all()
+    assert np.isnan(features["unit_statistics"].sel(unit_statistic="trough_voltage").values).tolist() == [True, False]
+    assert features["train_reason"].values.tolist() == ["", ""]
+
+
+def test_one_pair_is_enough_for_an_autocorrelogram() -> None:
+    isi, acg = np.full((1, 100), 3), np.zeros((1, 201), dtype=int)
+    acg[0, [60, 140]] = 1, 0
+    assert from_counts([None], None, isi, acg)["train_reason"].item() == ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -175,3 +178,109 @@ def test_integers_and_single_precision_are_taken() -> None:
     reference = describe(microvolts).waveform
     for kind in (np.float32, np.int16):
         np.testing.assert_allclose(describe(microvolts.astype(kind)).waveform, reference, atol=1e-12)
+
+
+def slow_statistics(wave: Callable[[float], float], polarity: int) -> dict[str, float]:
+    """Statistics of a waveform that is a formula, with its main peak of -1 at 0 ms, each as it is defined."""
+    grid = [k * 0.005 for k in range(-180, 281)]
+    before, after = [t for t in grid if t < -1e-9], [t for t in grid if t > -1e-9]
+    left = next((-t for t in reversed(before) if wave(t) > -0.5), 0.9)
+    right = next((t for t in after if wave(t) > -0.5), 1.4)
+    top, early = max(after, key=wave), max(before, key=wave)
+    slopes = [(wave(t + 0.005) - wave(t - 0.005)) / 0.01 for t in grid[1:-1]]
+    signs = [np.sign(wave(t)) for t in grid if abs(wave(t)) > 0.05]
+    return {
+        "polarity": polarity,
+        "half_width_ms": left + right,
+        "half_width_before_ms": left,
+        "half_width_after_ms": right,
+        "peak_after_ms": top,
+        "peak_after": wave(top),
+        "peak_before": wave(early),
+        "peak_before_ms": early,
+        "log_peak_asymmetry": np.log((max(wave(top), 0) + 0.02) / (max(wave(early), 0) + 0.02)),
+        "max_slope": max(slopes),
+        "min_slope": min(slopes),
+        "value_at_0.5_ms": wave(0.5),
+        "value_at_1.0_ms": wave(1.0),
+        "value_at_1.2_ms": wave(1.2),
+        "fraction_below_quarter": np.mean([wave(t) < -0.25 for t in grid]),
+        "mean_absolute": np.mean([abs(wave(t)) for t in grid]),
+        "sign_changes": sum(a != b for a, b in pairwise(signs)),
+        "min_after": min(wave(t) for t in grid if t > 0.2 + 1e-9),
+        "min_before": min(wave(t) for t in grid if t < -0.15 - 1e-9),
+    }
+
+
+def bumps(*parts: tuple[float, float, float]) -> Callable[[float], float]:
+    """Sum of bumps: height, place and width in ms."""
+    return lambda t: float(sum(height * np.exp(-(((t - at) / width) ** 2) / 2) for height, at, width in parts))
+
+
+FORMULAS = {
+    "a peak on each side": bumps((-1, 0, 0.09), (0.2, -0.5, 0.1), (0.45, 0.6, 0.15)),
+    "dips on each side": bumps((-1, 0, 0.09), (-0.3, -0.45, 0.1), (-0.4, 0.9, 0.1)),
+    "nothing but a trough": bumps((-1, 0, 0.12)),
+    "wide": bumps((-1, 0, 0.2)),
+}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_statistics_one_by_one(name: str, sign: int) -> None:
+    wave = FORMULAS[name]
+    time_ms = np.arange(-300, 450) * 0.005  # a sample on each point of the grid on which statistics are measured
+    shape = describe(np.array([sign * wave(t) for t in time_ms]) * 55.0, 200_000)
+    expected = slow_statistics(wave, -sign)
+    found = dict(zip(WAVEFORM_STATISTICS, shape.statistics.tolist(), strict=True))
+    for key, value in expected.items():
+        slack = 0.0051 if key.endswith("_ms") and "value" not in key else 4e-3
+        assert found[key] == pytest.approx(value, abs=slack, rel=2e-3), key
+
+
+def test_what_is_needed_around_the_peak_is_enough() -> None:
+    """0.2 ms before the main peak and 0.4 ms after it: 8 and 16 samples at 40 kHz, and one for where it is cut."""
+    wave = -np.exp(-0.5 * ((np.arange(-100, 100) * 0.025) / 0.09) ** 2)
+    assert isinstance(describe_waveform(wave[100 - 9 : 100 + 18], 40_000), WaveformShape)
+    for cut in (wave[100 - 7 : 160], wave[40 : 100 + 16]):
+        assert str(describe_waveform(cut, 40_000)).startswith("the waveform shows only")
+    assert isinstance(describe_waveform(np.r_[0, 0, 0, -1.0, 0.5, 0, 0, 0], 5_000), WaveformShape)
+    assert describe_waveform(wave[80:140], 4_999) == "a waveform sampled at 4999 Hz is too coarse, 5000 Hz are needed"
+    assert describe_waveform(wave[80:140], np.inf) == "a waveform sampled at inf Hz is too coarse, 5000 Hz are needed"
+
+
+def test_the_baseline_is_what_comes_well_before_the_peak() -> None:
+    """A slow hump in the last 0.6 ms before the peak, and what follows, are signal; the level before is not."""
+    time_ms = np.arange(-60, 80) * 0.025
+    spike_and_hump = -np.exp(-0.5 * (time_ms / 0.09) ** 2) + 0.3 * ((time_ms > -0.6) & (time_ms < -0.3))
+    shape = describe(spike_and_hump + 20 + 0.2 * (time_ms > 0.8), 40_000)
+    np.testing.assert_allclose(shape.waveform[0], 0, atol=0.01)  # -0.8 ms
+    np.testing.assert_allclose(shape.waveform[14], 0.3, atol=0.02)  # -0.45 ms
+    np.testing.assert_allclose(shape.waveform[-1], 0.2, atol=0.02)  # 1.2 ms
+    # Where the record starts less than 0.6 ms before the peak, the first three samples are the baseline.
+    short = describe((spike_and_hump + 20)[60 - 12 :], 40_000)
+    assert short.waveform[0] == pytest.approx(0, abs=0.31)
+
+
+def test_held_ends_are_the_recorded_ends() -> None:
+    wave = sampled(40_000, before_ms=0.5, after_ms=0.7) + 0.05
+    shape = describe(wave, 40_000)
+    assert len(set(shape.waveform[:10].tolist())) == 1
+    assert len(set(shape.waveform[-10:].tolist())) == 1
+    assert len(set(shape.waveform[20:50].tolist())) == 30
+
+
+def test_an_artefact_at_the_start_moves_no_baseline() -> None:
+    time_ms = np.arange(-60, 80) * 0.025
+    wave = -np.exp(-0.5 * (time_ms / 0.09) ** 2) + 12
+    spoiled = wave.copy()
+    spoiled[:3] += 0.5
+    np.testing.assert_allclose(describe(spoiled, 40_000).waveform, describe(wave, 40_000).waveform, atol=1e-9)
+
+
+def test_a_voltage_that_stays_has_the_width_of_what_is_measured() -> None:
+    shape = describe(np.r_[np.zeros(80), -1.0, np.full(60, -0.9)], 40_000)
+    assert statistic(shape, "half_width_after_ms") == 1.4
+    assert statistic(shape, "peak_after") < 0  # counts as no peak
+    asymmetry = np.log(0.02 / (statistic(shape, "peak_before") + 0.02))
+    assert statistic(shape, "log_peak_asymmetry") == pytest.approx(asymmetry)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from nwb_celltype.calibration import (
+    AWAY_ACCURACY,
     DEFAULT_THRESHOLD,
+    HOME_ACCURACY,
+    LEAST_COVERAGE,
+    OOD_QUANTILE,
+    STRANGER_QUANTILE,
     brier_score,
     choose_threshold,
     decide,
@@ -15,11 +22,12 @@ from nwb_celltype.calibration import (
     fit_novelty,
     fit_temperature,
     negative_log_likelihood,
+    reliability_points,
     risk_coverage,
     weighted_quantile,
 )
 from nwb_celltype.classifier import temper
-from nwb_celltype.classifier.novelty import distances, novelty_score
+from nwb_celltype.classifier.novelty import FURTHEST, distances, novelty_score
 from nwb_celltype.errors import UsageError
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.intp]]
@@ -141,3 +149,150 @@ def test_labels_and_rows_must_match() -> None:
 def test_nothing_is_measured_on_nan() -> None:
     with pytest.raises(UsageError, match="Some probabilities are NaN"):
         fit_temperature(np.array([[np.nan, np.nan], [0.5, 0.5]]), np.array([0, 1]))
+
+
+def test_what_models_are_calibrated_to() -> None:
+    """Another value is another model: the thresholds in the cards of the shipped ones were chosen with these."""
+    assert (DEFAULT_THRESHOLD, HOME_ACCURACY, AWAY_ACCURACY, LEAST_COVERAGE) == (0.5, 0.975, 0.92, 0.8)
+    assert (STRANGER_QUANTILE, OOD_QUANTILE) == (0.95, 0.98)
+
+
+def test_temperature_stays_within_its_bounds_and_is_exact(answers: Arrays) -> None:
+    p, labels = answers[0][:200], answers[1][:200]
+    sure_and_wrong = np.tile([[0.999, 0.001], [0.001, 0.999]], (50, 1))
+    assert fit_temperature(sure_and_wrong, np.tile([1, 0], 50)) == pytest.approx(10, rel=1e-3)
+    assert fit_temperature(np.tile([[0.6, 0.4], [0.4, 0.6]], (50, 1)), np.tile([0, 1], 50)) == pytest.approx(
+        0.1, rel=1e-3
+    )
+    best = fit_temperature(p, labels)
+    loss = negative_log_likelihood(temper(p, best), labels)
+    for other in (best * 0.998, best * 1.002):
+        assert loss < negative_log_likelihood(temper(p, other), labels)
+
+
+@pytest.mark.parametrize("n_bins", [10, 4])
+def test_reliability_points_against_a_loop(answers: Arrays, n_bins: int) -> None:
+    p, labels = temper(answers[0][:600], 0.6), answers[1][:600]
+    p[0] = [0.0, 1.0, 0.0]  # the last bin has both its edges
+    expected = []
+    for k in range(n_bins):
+        chosen = [i for i in range(len(p)) if min(int(p[i].max() * n_bins), n_bins - 1) == k]
+        if chosen:
+            confidence = np.mean([p[i].max() for i in chosen])
+            right = np.mean([p[i].argmax() == labels[i] for i in chosen])
+            expected.append({"confidence": round(confidence, 4), "accuracy": round(right, 4), "n": len(chosen)})
+    assert reliability_points(p, labels, n_bins=n_bins) == expected
+    assert (reliability_points(p, labels) == expected) == (n_bins == 10)
+
+
+def test_certain_answers_share_the_last_bin() -> None:
+    p = np.array([[1.0, 0.0], [1.0, 0.0], [0.95, 0.05], [0.85, 0.15]])
+    labels = np.array([1, 1, 0, 0])
+    assert expected_calibration_error(p, labels) == pytest.approx((1.95 + 0.15) / 4)
+    assert [point["n"] for point in reliability_points(p, labels)] == [1, 3]
+    assert expected_calibration_error(p, labels, n_bins=1) == pytest.approx((3.8 - 2) / 4)
+
+
+def test_risk_and_coverage_by_hand() -> None:
+    curve = risk_coverage(np.array([[0.3, 0.7], [0.9, 0.1], [0.2, 0.8]]), np.array([1, 0, 0]))
+    assert curve.coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+    assert curve.accuracy.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
+    assert curve.threshold.tolist() == [0.9, 0.8, 0.7]
+
+
+def test_a_curve_is_a_frozen_record_and_equal_to_itself_alone(answers: Arrays) -> None:
+    curve = risk_coverage(*answers)
+    with pytest.raises(FrozenInstanceError):
+        curve.coverage = np.ones(3)  # type: ignore[misc]
+    assert curve == curve
+    assert curve != risk_coverage(*answers)
+
+
+TOPS = np.array([0.95, 0.9, 0.8, 0.7, 0.6])
+FIVE = np.stack([TOPS, 1 - TOPS], axis=1)
+
+
+def test_silence_at_home_is_bounded() -> None:
+    wrong = np.array([1, 1, 1, 1, 1])  # no threshold would do
+    for share, threshold in ((0.2, 0.95), (0.21, 0.9), (0.6, 0.8), (1.0, 0.6)):
+        assert choose_threshold((FIVE, wrong), least_coverage=share) == threshold
+    assert choose_threshold((FIVE, wrong), least_coverage=0.0) == 1.0
+
+
+def test_the_stricter_of_home_and_away_counts() -> None:
+    right, last_wrong, nothing = np.zeros(5, dtype=int), np.array([0, 0, 0, 0, 1]), np.zeros(0, dtype=int)
+    assert choose_threshold((FIVE, right)) == 0.6
+    assert choose_threshold((FIVE, right), (FIVE[:0], nothing)) == 0.6
+    assert choose_threshold((FIVE, right), (FIVE, last_wrong)) == 0.7
+    assert choose_threshold((FIVE, last_wrong), (FIVE, right)) == 0.7
+    # Exactly the share that is wanted is enough.
+    assert choose_threshold((FIVE, last_wrong), home_accuracy=0.8) == 0.6
+    assert choose_threshold((FIVE, right), (FIVE, last_wrong), away_accuracy=0.8) == 0.6
+
+
+def test_limits_are_answered() -> None:
+    p, at = np.array([[0.75, 0.25]]), np.array([0.5])
+    assert decide(p, at, threshold=0.75, ood_threshold=0.5).tolist() == [0]
+    assert decide(p, at, threshold=0.7500001, ood_threshold=0.5).tolist() == [-1]
+    assert decide(p, at + 1e-7, threshold=0.75, ood_threshold=0.5).tolist() == [-1]
+    assert decide(np.array([[0.5, 0.5], [0.45, 0.55]]), np.zeros(2)).tolist() == [0, 1]
+
+
+def test_what_is_not_known_is_never_answered() -> None:
+    unknown = np.full((1, 2), np.nan)
+    for threshold in (0.5, 0.0, -1.0, -3.0):
+        assert decide(unknown, np.zeros(1), threshold=threshold).tolist() == [-1]
+    assert decide(np.array([[0.9, 0.1]]), np.array([np.nan])).tolist() == [-1]
+
+
+def test_the_whole_weight_is_the_largest_value() -> None:
+    values = np.array([3.0, 1.0, 2.0])
+    assert weighted_quantile(values, np.array([1.0, 2.0, 1.0]), 1.0) == 3.0
+    assert weighted_quantile(values, np.array([1.0, 2.0, 1.0]), 0.5) == 1.0
+    assert weighted_quantile(values, np.array([1.0, 2.0, 1.0]), 0.500001) == 2.0
+    assert weighted_quantile(values, np.array([1.0, 2.0, 1.0]), 0.0) == 1.0
+
+
+def test_novelty_against_the_formula() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.choice([0, 2], 400)
+    z = rng.normal(size=(400, 3)) @ np.array([[2.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 0.2]])
+    z[:, 1] += labels
+    z[0, 0], z[1, 2] = 1e6, -1e6  # a broken unit counts no more than the furthest
+    means, whitening = fit_novelty(z, labels, 3)
+    near = np.clip(z, -FURTHEST, FURTHEST)
+    own = np.stack([near[labels == k].mean(axis=0) for k in (0, 2)])
+    np.testing.assert_allclose(means, [own[0], near.mean(axis=0), own[1]], rtol=1e-6)
+    within = near - own[labels // 2]
+    covariance = within.T @ within / 400
+    shrunk = covariance + 0.02 * np.trace(covariance) / 3 * np.eye(3)
+    np.testing.assert_allclose(whitening @ shrunk @ whitening, np.eye(3), atol=2e-3)
+    np.testing.assert_allclose(whitening, whitening.T)
+    assert np.abs(whitening * 1e4 - np.round(whitening * 1e4)).max() < 1e-2  # four digits, the same everywhere
+    assert not np.signbit(whitening[whitening == 0]).any()
+
+
+def test_novelty_of_units_that_are_all_alike() -> None:
+    means, whitening = fit_novelty(np.ones((6, 2)), np.zeros(6, dtype=int), 1)
+    np.testing.assert_array_equal(means, np.ones((1, 2)))
+    np.testing.assert_allclose(whitening, np.eye(2) * 1e6)
+
+
+@pytest.mark.parametrize(
+    ("p", "labels"),
+    [
+        (np.array([0.5, 0.5]), [0, 1]),
+        (np.ones((2, 1, 2)) / 2, [0, 1]),
+        (np.ones((1, 2)) / 2, [0, 1]),
+        (np.ones((3, 2)) / 2, [0, 1]),
+        (np.ones((0, 2)), []),
+    ],
+)
+def test_a_row_for_each_label(p: NDArray[np.float64], labels: list[int]) -> None:
+    for function in (negative_log_likelihood, brier_score, risk_coverage, reliability_points):
+        with pytest.raises(UsageError, match="one row a labelled unit is needed"):
+            function(p, np.array(labels, dtype=int))  # type: ignore[operator]
+
+
+def test_a_class_held_impossible_costs_much_and_not_everything() -> None:
+    assert negative_log_likelihood(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(12 * np.log(10))
