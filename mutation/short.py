@@ -85,7 +85,7 @@ def main() -> int:
     warm(["scipy.interpolate", "scipy.ndimage", "scipy.optimize", "scipy.signal", "xarray", "numba", "pandas", "h5py"])
     warm(["torch", "hypothesis.extra.numpy"])
     for name, (change, tests) in {**KILLED, **OTHERS}.items():
-        trial = attempt(by_hand(*change), dict.fromkeys(tests, 0.0), lambda _: 3.0)
+        trial = attempt(by_hand(*change), dict.fromkeys(tests, 0.0), lambda _: 2.0)
         print(json.dumps({"name": name, "outcome": trial.outcome, "test": trial.test}), flush=True)
     return 0
 

@@ -113,3 +113,9 @@ def test_a_spike_recorded_twice_counts_once_wherever_it_is(times: list[float]) -
     assert (counts.n_spikes, counts.n_duplicates) == (3, 1)
     assert (counts.isi_counts[10], counts.isi_counts.sum()) == (2, 2)
     assert (counts.acg_counts[110], counts.acg_counts[120], counts.acg_counts.sum()) == (2, 1, 6)
+
+
+def test_overlap_after_a_gap_belongs_to_its_own_stretch() -> None:
+    pieces, observed_s = split_by_intervals(np.array([0.5, 2.5, 4.5]), np.array([[0.0, 1.0], [2.0, 3.0], [2.5, 5.0]]))
+    assert observed_s == 4.0
+    assert [piece.tolist() for piece in pieces] == [[0.5], [2.5, 4.5]]

@@ -137,3 +137,30 @@ def test_an_interval_of_exactly_1_ms_is_kept_wherever_it_lies() -> None:
     ticks = np.cumsum(np.tile([30, 600], 200))
     for shift in (0, 1, 12_345, 10_000_001):
         assert measure((ticks + shift) / 30_000)["CV2_mean"] == pytest.approx(2 * 570 / 630)
+
+
+def test_ten_intervals_are_enough_and_nine_are_not() -> None:
+    assert np.isfinite(list(measure(np.arange(11) * 0.05).values())).all()
+    uneven = np.cumsum([0.0, *np.linspace(0.01, 0.05, 10)])  # the longest is left out
+    assert np.isnan(measure(uneven)["mfr"])
+    assert np.isfinite(measure(np.append(uneven, uneven[-1] + 0.02))["mfr"])
+
+
+def test_a_spike_recorded_twice_is_no_interval() -> None:
+    times = np.cumsum(np.random.default_rng(1).gamma(3, 0.01, 300) + 0.002)
+    once, twice = measure(times), measure(np.sort(np.append(times, times[::3])))
+    assert twice.pop("n_spikes") == once.pop("n_spikes") + 100
+    del once["spikes_per_observed_second"], twice["spikes_per_observed_second"]
+    assert twice == once
+
+
+def test_the_most_frequent_interval_may_be_the_longest() -> None:
+    values = measure(np.cumsum([0.0, *[0.01] * 20, *[0.03] * 80]))
+    assert values["mode_isi"] == pytest.approx(0.01 + 0.02 * 198 / 199)
+
+
+def test_stretches_of_two_intervals_have_neighbours() -> None:
+    pieces = [start + np.array([0.0, 0.01, 0.04]) for start in np.arange(30.0)]
+    values = dict(zip(NAMES, train_statistics(pieces, 30.0), strict=True))
+    assert values["CV2_mean"] == pytest.approx(1.0)
+    assert values["IR"] == pytest.approx(np.log(3))

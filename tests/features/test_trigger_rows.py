@@ -86,3 +86,10 @@ def test_two_intervals_are_needed_for_a_rate() -> None:
         assert rows[0].tolist() == [0] * len(bins)
     three, _ = rates_and_rows([Stretch(np.array([400, 410, 420]), 0, 1_000)], 1)
     assert three[0][1] == pytest.approx(1 / (2 * HALF_BOXCAR_MS) * 1e3)  # one interval in 250 ms
+
+
+def test_rates_of_the_first_spikes_of_a_slow_unit() -> None:
+    """Its first intervals are longer than the time before them."""
+    bins = np.array([0, 40, 80, 170, 175, 400, 900, 1_000])
+    rates, _ = rates_and_rows([Stretch(bins, 0, 1_001)], 2)
+    np.testing.assert_allclose(rates[0], _rates(bins, 0, 1_001, _boundaries(bins)), rtol=1e-12)
