@@ -1,6 +1,6 @@
 """Do other processors give the same answers? Instruction sets are taken from this one, as older ones lack them.
 
-Run:  python benchmarks/processors.py --data-dir C4_DIR [--train] [--json FILE]
+Run:  python benchmarks/processors.py --data-dir C4_DIR [--train] [--only NAME] [--json FILE]
 
 Each child process may use one instruction set alone, in PyTorch (its own kernels, MKL and oneDNN), NumPy, OpenBLAS and
 the compiled kernels of this package. It answers for the C4 units with the shipped model `cerebellum`, or with --train
@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the C4 units")
     parser.add_argument("--train", action="store_true", help="train a model on each, and let it answer")
+    parser.add_argument("--only", action="append", choices=list(PROCESSORS), help="one of them; may be repeated")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--answers", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--session", type=Path, help=argparse.SUPPRESS)
@@ -118,8 +119,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="processors-") as name:
         top = Path(name)
         session = write_session(top / "session.nwb", Size(n_units=60, n_spikes=300_000, n_channels=64))
-        runs = {}
-        for k, (processor, environment) in enumerate({"": {}, **PROCESSORS}.items()):
+        runs, wanted = {}, {name: PROCESSORS[name] for name in options.only or PROCESSORS}
+        for k, (processor, environment) in enumerate({"": {}, **wanted}.items()):
             (top / str(k)).mkdir()
             runs[processor] = child(options, session, environment, top / str(k))
         reference = runs.pop("")
