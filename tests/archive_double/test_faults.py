@@ -279,7 +279,7 @@ def test_bytes_that_are_replaced(stored: Stored) -> None:
 def test_a_mistake_of_the_double_is_told(archive: DandiDouble, capsys: pytest.CaptureFixture[str]) -> None:
     reply = requests.post(
         f"{archive.api_url}/uploads/initialize/",
-        json={},
+        json={"digest": {}, "contentSize": 1, "dandiset": "000001"},
         headers={"Authorization": f"token {archive.token}"},
         timeout=5,
     )
