@@ -24,7 +24,7 @@ ELSEWHERE = {
 }
 """Pages whose blocks another test runs, one after another."""
 
-MEASURED = ("performance.md", "reliability.md")
+MEASURED = ("mutation.md", "performance.md", "reliability.md")
 """Pages whose commands measure this repository again, for minutes or hours: what they name is there."""
 
 MANY_NOT_RUN = 10
@@ -79,7 +79,8 @@ def test_commands_that_measure_again_name_what_is_there(page: str) -> None:
         named = set(re.findall(r"\bmake ([\w-]+)", command + remark))
         files = set(re.findall(r"(?<![\w/])((?:tests|benchmarks|examples|fuzz|soak)/[\w/]+(?:\.py)?)", command))
         modules = {
-            name.replace(".", "/") for name in re.findall(r" -m ((?:tests|fuzz|soak|benchmarks)[\w.]*)", command)
+            name.replace(".", "/")
+            for name in re.findall(r" -m ((?:tests|fuzz|soak|benchmarks|mutation)[\w.]*)", command)
         }
         assert named or files or modules or not command.strip() or "nwb-celltype" in command, line
         assert named <= targets, line

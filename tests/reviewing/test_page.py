@@ -204,6 +204,7 @@ def test_what_a_file_says_is_no_markup_keys_of_the_browser_decide_nothing_and_un
     wait(page, "#decision", "<script>")
     assert page.locator("img").count() == 0
     assert page.title() == "Review of session.nwb"
+    page.locator("#saved", has_text="Recorded").wait_for()
     keys(page, "Home")
     names, n_requests = page.evaluate(
         """async () => {
