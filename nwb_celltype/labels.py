@@ -20,6 +20,7 @@ from nwb_celltype.feature_table import SUFFIXES, read_feature_table
 from nwb_celltype.label_choice import LabelsAre, choose_labels
 from nwb_celltype.label_table import read_label_table
 from nwb_celltype.licences import licence_sentence, licence_texts
+from nwb_celltype.npy_files import DAMAGED
 from nwb_celltype.taxonomy import means_no_label
 
 if TYPE_CHECKING:
@@ -409,7 +410,7 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         message = f"{path} does not exist; check the path."
         raise InputError(message) from error
-    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, *DAMAGED, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         message = f"{path} cannot be read as arrays ({error}); only plain .npz files are, without pickled objects."
         raise InputError(message) from error
 

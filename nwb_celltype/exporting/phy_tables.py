@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nwb_celltype.converters.phy.tables import EXPORT_RECORD
 from nwb_celltype.errors import InputError, RefusedError, UsageError
 from nwb_celltype.exporting.unit_labels import sorter_ids
+from nwb_celltype.npy_files import load_npy
 from nwb_celltype.nwb_io.safe_write import create_safely
 from nwb_celltype.runs import Run
 from nwb_celltype.units import Units
@@ -118,7 +119,7 @@ def _cluster_sizes(folder: Path) -> dict[int, int]:
         path = folder / name
         if path.is_file():
             try:
-                ids = np.load(path, mmap_mode="r", allow_pickle=False)
+                ids = load_npy(path)
                 found, counts = np.unique(ids, return_counts=True)
             except (OSError, ValueError) as error:
                 message = f"{path} cannot be read: {error}. Copy the sorting again."

@@ -43,6 +43,7 @@ def whole(n: int, last: float) -> Float:
         (with_times(_3=0.0, _7=np.nan), UNKNOWN),  # worse than out of order
         (with_times(_0=-np.inf), UNKNOWN),
         (with_times(_7=TRAIN[6]), ""),  # two spikes at one time are in order
+        (with_times(_7=TRAIN[6], _90=0.0), "spike times are not sorted (first at spike 90)"),
         (with_times(_1=0.0), "spike times are not sorted (first at spike 1)"),
         (with_times(_7=0.0), "spike times are not sorted (first at spike 7)"),
         (with_times(_7=0.0, _90=0.0), "spike times are not sorted (first at spike 7)"),

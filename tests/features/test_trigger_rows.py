@@ -17,7 +17,7 @@ from nwb_celltype.features.trigger_rows import (
     rates_and_rows,
 )
 
-from .references import _rates, rate_as_rounded
+from .references import _rates, _rates_and_rows, rate_as_rounded
 
 
 def bins_of(n: int, longest: int, seed: int = 0) -> np.ndarray:
@@ -90,6 +90,18 @@ def test_two_intervals_are_needed_for_a_rate() -> None:
 
 def test_rates_of_the_first_spikes_of_a_slow_unit() -> None:
     """Its first intervals are longer than the time before them."""
-    bins = np.array([0, 40, 80, 170, 175, 400, 900, 1_000])
+    bins = np.array([0, 40, 80, 220, 230, 400, 900, 1_000])
     rates, _ = rates_and_rows([Stretch(bins, 0, 1_001)], 2)
     np.testing.assert_allclose(rates[0], _rates(bins, 0, 1_001, _boundaries(bins)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [(20,), (10, 20), (8, 16, 24), (7, 11), (25, 125, 250), (3, 5, 40)])
+def test_rows_of_rates_that_are_equal(steps: tuple[int, ...]) -> None:
+    """Of many spikes with one rate, the sums as rounded decide which are in which row."""
+    bins = np.cumsum(np.random.default_rng(len(steps)).choice(steps, 250)) + 30
+    cuts = [(bins[:100], 0, int(bins[99]) + 1), (bins[100:], int(bins[100]) - 5, int(bins[-1]) + 200)]
+    rates, rows = rates_and_rows([Stretch(*each) for each in cuts], 7)
+    expected_rates, expected_rows = _rates_and_rows(cuts, 7)
+    for found, expected in zip(rows, expected_rows, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(np.concatenate(rates), np.concatenate(expected_rates), rtol=1e-11)

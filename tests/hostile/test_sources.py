@@ -61,6 +61,13 @@ ARRAYS = {
     "of complex numbers": (npy(np.ones(3, dtype=complex)), "one number a spike"),
     "of two columns": (npy(np.ones((3, 2))), "one number a spike"),
     "with code in its header": (SOUND.replace(b"'<i8'", b"exit()"), "cannot be read as an array"),
+    "whose header ends too soon": (b"\x93NUMPY\x01\x00\x01\x00{", "cannot be read as an array"),
+    "with a type that is none": (SOUND.replace(b"'<i8'", b"'<,8'"), "cannot be read as an array"),
+    "with a shape of truths": (SOUND.replace(b"(1000,)", b"(True,)"), "cannot be read as an array"),
+    "longer than any number": (
+        SOUND.replace(b"(1000,), }" + b" " * 30, b"(" + b"9" * 30 + b",), } "),
+        "cannot be read as an array",
+    ),
     "claims 8 EiB": (
         SOUND.replace(b"(1000,), }", b"(2**60,),}").replace(b"2**60", b"9" * 5),
         "cannot be read as an array",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nwb_celltype.converters.edges import LineEdges
 from nwb_celltype.converters.openephys.structure import TtlFolder
 from nwb_celltype.errors import InputError
+from nwb_celltype.npy_files import load_npy
 
 Integer = NDArray[np.int64]
 
@@ -82,8 +83,8 @@ def read_ttl(ttl: TtlFolder, *, first_sample: int, n_samples: int) -> TtlLines:
 def load(path: Path) -> NDArray[Any]:
     """Open a .npy file as an array on disk; never one with objects in it."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (OSError, ValueError, EOFError) as error:
+        return load_npy(path)
+    except (OSError, ValueError) as error:
         message = f"{path} cannot be read as an array ({error}); copy it again."
         raise InputError(message) from error
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError
+from nwb_celltype.npy_files import load_npy
 
 BLOCK = 2**20
 """Spikes that are held at a time beside the result."""
@@ -25,21 +26,13 @@ def open_array(path: Path) -> NDArray[Any]:
         If the file is missing, damaged, or holds Python objects.
     """
     try:
-        return np.asanyarray(_load(path))
+        return load_npy(path)
     except FileNotFoundError as error:
         message = f"{path} is missing: the folder is not a whole output of Kilosort or Phy. Copy the file there."
         raise InputError(message) from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         message = f"{path} cannot be read as an array of numbers ({error}). Copy it again from where it was sorted."
         raise InputError(message) from error
-
-
-def _load(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        # an array without elements cannot be mapped; anything else fails again here
-        return np.load(path, allow_pickle=False)
 
 
 @dataclass(frozen=True)
