@@ -80,7 +80,7 @@ fuzz: $(STAMP)
 
 # Do the tests notice changes of features, calibration and annotation? At least 80 % (docs/mutation.md).
 mutation: $(STAMP)
-	$(BIN)/python -m pip install --quiet "cosmic-ray>=8.7,<9"
+	$(BIN)/python -m pip install --quiet -c constraints.txt cosmic-ray
 	$(BIN)/python -m mutation.run --json mutation.json
 
 # Files of the first version, and of older pynwb, in environments of their own.
