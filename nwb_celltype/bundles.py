@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.replacing import replace_file, replace_folder
 from nwb_celltype.tensor_files import map_tensors, sha256_of_file, write_tensors
-from nwb_celltype.whole_folders import replace_file, replace_folder
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"

@@ -27,8 +27,8 @@ from nwb_celltype.bundles import (
     shipped_models,
 )
 from nwb_celltype.errors import InputError, RefusedError, UsageError
+from nwb_celltype.replacing import replace_file, replace_folder, tidy_within
 from nwb_celltype.verification import verify_model
-from nwb_celltype.whole_folders import replace_file, replace_folder, tidy_within
 
 MANIFEST = "SHA256SUMS"
 """Hashes of the other files of an archive, as `sha256sum -c` reads them."""

@@ -13,7 +13,7 @@ from typing import Any
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evaluation.comparison import Comparison
 from nwb_celltype.evaluation.measuring import Evaluation
-from nwb_celltype.whole_folders import replace_file
+from nwb_celltype.replacing import replace_file
 
 _Row = Mapping[str, Any]
 

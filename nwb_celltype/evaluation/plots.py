@@ -13,7 +13,7 @@ import numpy as np
 from nwb_celltype.colours import GREY, SERIES, colours_of
 from nwb_celltype.errors import UsageError
 from nwb_celltype.evaluation.measuring import Evaluation
-from nwb_celltype.whole_folders import replace_file
+from nwb_celltype.replacing import replace_file
 
 _COLOURS = SERIES  # models and measures; classes have their own
 

@@ -14,7 +14,7 @@ import yaml
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import is_at, try_lock
 from nwb_celltype.publishing.local_files import OUR_FOLDER
-from nwb_celltype.publishing.replacing import replace_text
+from nwb_celltype.replacing import replace_file
 
 DRAFT = "dandiset.yaml"
 _NOTE = "publication.json"
@@ -160,7 +160,7 @@ def _is_filled(value: Any) -> bool:
 
 def _replace(path: Path, text: str) -> None:
     try:
-        replace_text(path, text)
+        replace_file(path, text.encode())
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}. Make room, or make the folder writable."
         raise InputError(message) from error

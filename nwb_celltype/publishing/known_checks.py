@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from nwb_celltype.publishing.local_files import OUR_FOLDER
-from nwb_celltype.publishing.replacing import replace_text
+from nwb_celltype.replacing import replace_file
 
 Finding = tuple[bool, str]
 """Whether it blocks the upload, and what was found."""
@@ -56,7 +56,7 @@ class KnownChecks:
     def _save(self, known: dict[str, list[Finding]]) -> None:
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
-            replace_text(self._file, json.dumps(known, indent=1) + "\n")
+            replace_file(self._file, (json.dumps(known, indent=1) + "\n").encode())
         self._n_unsaved = 0
 
 

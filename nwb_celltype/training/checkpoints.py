@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import UsageError
+from nwb_celltype.replacing import replace_file
 
 STATE_INTERVAL_S = 20.0
 """Seconds between two notes of a network that is being trained."""
@@ -72,7 +72,7 @@ class Checkpoints:
                 shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / _ABOUT).is_file():
-                made._write(folder / _ABOUT, (json.dumps({"key": key}) + "\n").encode())
+                replace_file(folder / _ABOUT, (json.dumps({"key": key}) + "\n").encode())
             elif any(folder.glob("*.safetensors")):
                 _log.info("Going on with what is finished in %s.", folder)
         except OSError as error:
@@ -103,7 +103,7 @@ class Checkpoints:
         if path is None:
             return
         whole = {key: np.asarray(value, order="C") for key, value in arrays.items()}
-        self._write(path, save(whole, metadata={"about": json.dumps(dict(about or {}))}))
+        replace_file(path, save(whole, metadata={"about": json.dumps(dict(about or {}))}))
         self._written[name] = time.monotonic()
 
     def is_due(self, name: str) -> bool:
@@ -133,15 +133,6 @@ class Checkpoints:
             return str(json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))["key"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""
-
-    @staticmethod
-    def _write(path: Path, data: bytes) -> None:
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
 
 
 def workplace_of(out: str | Path) -> Path:

@@ -25,7 +25,7 @@ from ..nwb_io.files import label_csv, plain
 PAUSE_S = 0.02
 RECOGNISED = re.compile(
     r"\..+\.\d+-[0-9a-f]{8}\.nwb-celltype-partial|\..+\.nwb-celltype-lock|.+\.part(\.done)?|\..+\.training|.+\.lock"
-    r"|\..+\.\d+-[0-9a-f]{8}\.(part|old)|\..+\.\d+\.new|locks|dandiset\.yaml\.[0-9a-f]{8}"
+    r"|\..+\.\d+-[0-9a-f]{8}\.(part|old)|locks|dandiset\.yaml\.[0-9a-f]{8}"
 )
 """Names that only something unfinished has; a rerun takes them away."""
 

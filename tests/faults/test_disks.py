@@ -19,8 +19,8 @@ import nwb_celltype as nct
 from nwb_celltype.bundles import read_bundle, save_bundle
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.publishing.dandiset_folder import DandisetFolder
+from nwb_celltype.replacing import replace_folder, tidy_up
 from nwb_celltype.runs import read_runs
-from nwb_celltype.whole_folders import replace_folder, tidy_up
 
 from ..nwb_io.files import label_csv, plain
 from .crew import Crew, Outcome
@@ -213,7 +213,7 @@ def test_a_folder_is_replaced_as_one(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_put_aside_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where names cannot be exchanged, a kill may fall between two changes of names."""
-    monkeypatch.setattr("nwb_celltype.whole_folders._exchange", lambda *_: False)
+    monkeypatch.setattr("nwb_celltype.replacing._exchange", lambda *_: False)
     folder = tmp_path / "model"
     for text in ("1", "2"):
         replace_folder(folder, lambda new, text=text: (new / "a").write_text(text) and None)  # type: ignore[misc]

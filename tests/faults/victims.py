@@ -148,7 +148,7 @@ def small(trainer: Any) -> None:
 def train(job: dict[str, Any]) -> str:
     import torch
 
-    from nwb_celltype import bundles, whole_folders
+    from nwb_celltype import bundles, replacing
     from nwb_celltype.training import checkpoints, train, trainer
 
     torch.set_num_threads(1)
@@ -180,7 +180,7 @@ def train(job: dict[str, Any]) -> str:
     announced(trainer, "save_bundle", "write")
     announced(trainer, "record_examples", "examples")
     announced(checkpoints.Checkpoints, "close", "tidy")
-    between_pauses(whole_folders, "_take_place", job["pause_s"])
+    between_pauses(replacing, "_take_place", job["pause_s"])
     say("read")
     model = train(
         job["data"], out=job["out"], name="small", members=1, epochs=job["epochs"], seed=1, device="cpu",

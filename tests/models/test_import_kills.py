@@ -14,7 +14,7 @@ import pytest
 
 from nwb_celltype.bundles import models
 from nwb_celltype.model_store import export_model, import_model
-from nwb_celltype.whole_folders import replace_file
+from nwb_celltype.replacing import replace_file
 
 VICTIM = """
 import json, os, signal, sys
@@ -94,7 +94,7 @@ def test_a_killed_import_leaves_one_model_or_the_other(
 
 def test_a_killed_export_is_tidied_up_by_the_next(model_folder: Path, tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from nwb_celltype.whole_folders import replace_file;"
+        "import os, signal, sys; from nwb_celltype.replacing import replace_file;"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); replace_file(sys.argv[1], b'half')"
     )
     target = tmp_path / "small.zip"
@@ -109,7 +109,7 @@ def test_a_killed_export_is_tidied_up_by_the_next(model_folder: Path, tmp_path: 
 def test_an_unfinished_file_of_a_living_process_is_let_be(tmp_path: Path) -> None:
     target = tmp_path / "small.zip"
     script = (
-        "import os, sys; from nwb_celltype.whole_folders import replace_file;"
+        "import os, sys; from nwb_celltype.replacing import replace_file;"
         "os.fsync = lambda _: (print('here', flush=True), sys.stdin.readline()); replace_file(sys.argv[1], b'first')"
     )
     with subprocess.Popen(

@@ -11,12 +11,13 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nwb_celltype.converters.cellexplorer.unreadable import NOT_READ, Unreadable
 
 _HEADER: Final = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -29,14 +30,8 @@ _DEEPEST: Final = 64
 _MOST_BYTES: Final = 2 * 1024**3
 """Of one variable, as MATLAB itself has it for this format."""
 _MOST_EMPTY: Final = 1_000_000
-_HEAD: Final = 64 * 1024
-
-
-@dataclass(frozen=True)
-class Unread:
-    """What stands for a value that only MATLAB can read, or that was to be skipped."""
-
-    kind: str
+_GLANCE: Final = 64 * 1024
+"""Bytes of an element in which its name is looked for."""
 
 
 def is_level5(path: Path) -> bool:
@@ -90,7 +85,7 @@ def read_variables(path: Path, names: Collection[str], skip: Collection[str] = (
     Returns
     -------
     dict of str to object
-        `Unread` stands for what only MATLAB can read, and for what was skipped.
+        `Unreadable` stands for what only MATLAB can read, and for what was skipped.
 
     Raises
     ------
@@ -125,8 +120,8 @@ def _variables(file: IO[bytes]) -> Iterator[tuple[str, Callable[[], tuple[memory
             message = f"the element {where} has the type {kind} and {length} bytes"
             raise ValueError(message)
         begin = at + 8
-        packed = file.read(min(length, _HEAD))
-        plain = _inflated(packed, _HEAD, where)[8:] if kind == _COMPRESSED else packed
+        packed = file.read(min(length, _GLANCE))
+        plain = _inflated(packed, _GLANCE, where)[8:] if kind == _COMPRESSED else packed
 
         def load(
             begin: int = begin, length: int = length, kind: int = kind, where: str = where
@@ -225,7 +220,7 @@ class _Reader:
             return np.zeros((0, 0))
         kind, flags, at = self._flags(at, stop)
         if kind in (_OPAQUE, _FUNCTION, 18):
-            return Unread("function handle" if kind == _FUNCTION else "MATLAB object")
+            return Unreadable("function handle" if kind == _FUNCTION else "MATLAB object")
         sizes, at = self._numbers(at, stop)
         shape = tuple(sizes.tolist())
         if len(shape) < 2 or sizes.dtype.kind not in "iu" or min(shape) < 0:
@@ -239,7 +234,7 @@ class _Reader:
         if kind in (_STRUCT, _OBJECT):
             return self._structs(at, stop, n, where, depth)
         if kind == _SPARSE:
-            return Unread("sparse array")
+            return Unreadable("sparse array")
         if kind == _CHAR:
             return self._text(at, stop, shape, where)
         return self._array(at, stop, shape, kind, flags, where)
@@ -279,7 +274,7 @@ class _Reader:
             for field in fields:
                 begin, end = self._inner(at, stop)
                 path = f"{where}.{field}"
-                one[field] = Unread("not read") if path in self._skip else self._matrix(begin, end, path, depth + 1)
+                one[field] = NOT_READ if path in self._skip else self._matrix(begin, end, path, depth + 1)
                 at = end
             structs.append(one)
         return structs[0] if n == 1 else structs

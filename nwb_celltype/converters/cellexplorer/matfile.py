@@ -10,24 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.converters.cellexplorer.level5 import Unread, is_level5, names_in, read_variables
+from nwb_celltype.converters.cellexplorer.level5 import is_level5, names_in, read_variables
+from nwb_celltype.converters.cellexplorer.unreadable import NOT_READ, Unreadable
 from nwb_celltype.errors import InputError
 
 _DEEPEST = 40
 # what h5py raises on broken files
 _HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, MemoryError, OverflowError)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A MATLAB object (string, table, function handle, ...) that only MATLAB itself can read, or a field not read."""
-
-    kind: str
-
-
-NOT_READ = Unreadable("not read")
-"""Stands for a field that was to be skipped."""
 
 
 def read_mat(path: Path, variables: Collection[str], skip: Collection[str] = ()) -> dict[str, Any]:
@@ -67,9 +57,9 @@ def read_mat(path: Path, variables: Collection[str], skip: Collection[str] = ())
         return _read_hdf5(path, variables, frozenset(skip))
     try:
         loaded = read_variables(path, variables, skip) if is_level5(path) else _read_level4(path)
-    except _level4_errors() as error:
+    except _errors_before_v7_3() as error:
         raise _broken(path, "", error) from error
-    return {name: _marked(loaded[name]) for name in variables if name in loaded}
+    return {name: loaded[name] for name in variables if name in loaded}
 
 
 def variables_of(path: Path) -> tuple[str, ...]:
@@ -92,7 +82,7 @@ def variables_of(path: Path) -> tuple[str, ...]:
         if is_level5(path):
             return tuple(dict.fromkeys(names_in(path)))
         return tuple(_read_level4(path))
-    except _level4_errors() as error:
+    except _errors_before_v7_3() as error:
         raise _broken(path, "", error) from error
 
 
@@ -125,7 +115,7 @@ def _broken(path: Path, where: str, error: Exception) -> InputError:
 # ---------------------------------------------------------------------------------------------- formats up to v7
 
 
-def _level4_errors() -> tuple[type[Exception], ...]:
+def _errors_before_v7_3() -> tuple[type[Exception], ...]:
     """What SciPy raises on broken files; `ValueError` and `OSError` are raised by `level5` too."""
     from scipy.io.matlab import MatReadError
 
@@ -154,20 +144,9 @@ def _read_level4(path: Path) -> dict[str, Any]:
 
 def _plain_level4(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
-        return Unread("sparse array")
+        return Unreadable("sparse array")
     if value.dtype.kind in "US":
         return "\n".join(str(row).rstrip() for row in value.ravel())
-    return value
-
-
-def _marked(value: Any) -> Any:
-    """Values of other readers, what they could not read said in the word of this one."""
-    if isinstance(value, Unread):
-        return NOT_READ if value.kind == NOT_READ.kind else Unreadable(value.kind)
-    if isinstance(value, list):
-        return [_marked(one) for one in value]
-    if isinstance(value, dict):
-        return {key: _marked(one) for key, one in value.items()}
     return value
 
 

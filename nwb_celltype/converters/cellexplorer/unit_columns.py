@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwb_celltype.converters.cellexplorer.matfile import Unreadable
 from nwb_celltype.converters.cellexplorer.metric_descriptions import WHOLE_NUMBERS, describe
 from nwb_celltype.converters.cellexplorer.source import Source
 from nwb_celltype.converters.cellexplorer.spike_times import UnitSpikes
+from nwb_celltype.converters.cellexplorer.unreadable import NOT_READ, Unreadable
 from nwb_celltype.converters.cellexplorer.values import Struct, is_whole, text_of
 from nwb_celltype.converters.records import Column, LeftOut
 
@@ -132,7 +132,7 @@ def outside(value: Any, n: int) -> tuple[str, ...]:
 def _values(name: str, value: Any, n: int) -> tuple[NDArray[Any] | None, str]:
     """One value a unit; or None and why not (``""``: it is nothing to mention)."""
     if isinstance(value, Unreadable):
-        is_skipped = value.kind == "not read"
+        is_skipped = value == NOT_READ
         return None, "derived from spikes and events; it can be computed again" if is_skipped else (
             f"it is a {value.kind} that only MATLAB can read"
         )

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from nwb_celltype.converters.cellexplorer.level5 import Unread, is_level5, names_in, read_variables
-from nwb_celltype.converters.cellexplorer.matfile import Unreadable, read_mat
+from nwb_celltype.converters.cellexplorer.level5 import is_level5, names_in, read_variables
+from nwb_celltype.converters.cellexplorer.matfile import read_mat
+from nwb_celltype.converters.cellexplorer.unreadable import Unreadable
 from nwb_celltype.errors import InputError
 
 RNG = np.random.default_rng(5)
@@ -63,7 +64,7 @@ def test_what_only_matlab_reads_is_named(tmp_path: Path) -> None:
 
     path = written(tmp_path / "a.mat", {"s": csc_array(np.eye(3)), "b": np.array([[True]])})
     assert read_mat(path, ["s"])["s"] == Unreadable("sparse array")
-    assert read_variables(path, ["b", "s"]) == {"b": np.array([[True]]), "s": Unread("sparse array")}
+    assert read_variables(path, ["b", "s"]) == {"b": np.array([[True]]), "s": Unreadable("sparse array")}
     old = written(tmp_path / "old.mat", {"x": np.eye(2), "t": "words"}, format="4")
     assert not is_level5(old)
     assert read_mat(old, ["t"])["t"] == "words"

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from nwb_celltype.converters.cellexplorer.matfile import NOT_READ, Unreadable, read_mat, variables_of
+from nwb_celltype.converters.cellexplorer.matfile import read_mat, variables_of
+from nwb_celltype.converters.cellexplorer.unreadable import NOT_READ, Unreadable
 from nwb_celltype.errors import InputError
 
 from .matlab_files import StructArray, Write, column, row, write_v5, write_v73
