@@ -121,7 +121,12 @@ def _read(path: Path) -> pd.DataFrame:
     except (ValueError, pd.errors.ParserError) as error:  # bad UTF-8 and empty files are ValueErrors
         message = f"{path} is no table ({error}); save it as plain CSV in UTF-8."
         raise InputError(message) from error
-    return table.rename(columns=lambda name: str(name).strip())
+    table = table.rename(columns=lambda name: str(name).strip())
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        message = f"{path} has several columns named {twice!r}; keep one of them."
+        raise InputError(message)
+    return table
 
 
 def _numbers(path: Path, table: pd.DataFrame, name: str) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.claimed_sizes import require_believable
 from nwb_celltype.errors import InputError, UsageError
 
 CONTAINER_PATH = "/processing/ecephys/cell_type_annotations"
@@ -20,6 +21,8 @@ CONTAINER_PATH = "/processing/ecephys/cell_type_annotations"
 
 _RUN_TYPE = "CellTypeAnnotationTable"
 _NUMBERS = ("probability", "confidence", "ood_score")
+_TEXTS = ("reason_detail", "cell_id", "split")
+_LARGE_BYTES = 2**26  # a column of a run may claim this much, whatever it stores
 _TEXT_ATTRIBUTES = ("created", "input_sha256", "units_object_id", "source_identifier", "supersedes", "verdict")
 
 
@@ -314,22 +317,30 @@ def _read_run(group: Any, path: str) -> Run:
     name = group.name.rsplit("/", 1)[-1]
     try:
         method_group, class_group = _group(group, "method"), _group(group, "classes")
-        classes = tuple(_texts(class_group["label"][()]))
-        unit_ids = np.asarray(group["unit_id"][()], dtype=np.int64)
-        cell_type = _texts(group["cell_type"][()])
-        is_abstained = np.asarray(group["is_abstained"][()], dtype=bool)
-        reason = _texts(group["reason"][()])
-        optional: dict[str, Any] = {c: np.asarray(group[c][()], np.float32) for c in _NUMBERS if c in group}
-        optional |= {c: _texts(group[c][()]) for c in ("reason_detail", "cell_id", "split") if c in group}
-        evidence = _read_evidence(group)
+        classes = tuple(_texts(_values(class_group, "label", path)))
+        required = ("unit_id", "cell_type", "is_abstained", "reason")
+        lengths = {column: group[column].shape[:1] for column in (*required, *_NUMBERS, *_TEXTS) if column in group}
+        if len(set(lengths.values())) > 1:
+            rows = ", ".join(f"{column} {length[0] if length else 'one value'}" for column, length in lengths.items())
+            message = f"Run {name!r} in {path} has columns of different lengths ({rows}); the file is damaged."
+            raise InputError(message)
+        unit_ids = np.asarray(_values(group, "unit_id", path), dtype=np.int64)
+        cell_type = _texts(_values(group, "cell_type", path))
+        is_abstained = np.asarray(_values(group, "is_abstained", path), dtype=bool)
+        reason = _texts(_values(group, "reason", path))
+        optional: dict[str, Any] = {
+            c: np.asarray(_values(group, c, path), np.float32) for c in _NUMBERS if c in lengths
+        }
+        optional |= {c: _texts(_values(group, c, path)) for c in _TEXTS if c in lengths}
+        evidence = _read_evidence(group, path)
         threshold = _number(group.attrs.get("confidence_threshold"))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         message = f"Run {name!r} in {path} cannot be read ({error}); it was not written by this toolkit as it stands."
         raise InputError(message) from error
     n = np.size(unit_ids)
     columns: list[Any] = [unit_ids, cell_type, is_abstained, reason, *optional.values()]
-    if any(np.shape(column)[:1] != (n,) for column in columns) or (evidence is not None and len(evidence) != n):
-        message = f"Run {name!r} in {path} has columns of different lengths; the file is damaged."
+    if evidence is not None and len(evidence) != n:
+        message = f"Run {name!r} in {path} has evidence of {len(evidence)} units, not of {n}; the file is damaged."
         raise InputError(message)
     flat = [column for column in columns if column is not optional.get("probability")]
     if any(np.ndim(column) != 1 for column in flat):
@@ -378,18 +389,25 @@ def _group(parent: Any, name: str) -> Any:
     return member
 
 
-def _read_evidence(group: Any) -> tuple[tuple[dict[str, Any], ...], ...] | None:
+def _values(group: Any, name: str, path: str) -> Any:
+    require_believable(group[name], path, large_bytes=_LARGE_BYTES)
+    return group[name][()]
+
+
+def _read_evidence(group: Any, path: str) -> tuple[tuple[dict[str, Any], ...], ...] | None:
     """Pieces of evidence for each unit: a ragged region into a table of the same container."""
     if "evidence" not in group or "evidence_index" not in group:
         return None
     table = group.file[group["evidence"].attrs["table"]]
-    stored = {name: table[name][()] for name in map(_text, table.attrs["colnames"]) if f"{name}_index" not in table}
+    stored = {
+        name: _values(table, name, path) for name in map(_text, table.attrs["colnames"]) if f"{name}_index" not in table
+    }
     columns = {name: (_texts(v) if v.dtype.kind in "OSU" else v).tolist() for name, v in stored.items()}
     rows = [
         {name: column[k] for name, column in columns.items() if is_stated(name, column[k])}
         for k in range(len(table["id"]))
     ]
-    flat, ends = group["evidence"][()], group["evidence_index"][()].astype(np.int64)
+    flat, ends = _values(group, "evidence", path), _values(group, "evidence_index", path).astype(np.int64)
     starts = np.concatenate(([0], ends[:-1]))
     return tuple(tuple(rows[k] for k in flat[a:b]) for a, b in zip(starts, ends, strict=True))
 

@@ -129,7 +129,7 @@ class DandiAddress:
             return self._url()
         version = f"@{self.version}" if self.version else ""
         path = "/" + self.path.replace("%", "%25") if self.path else ""
-        if not self.path and self.asset_id:
+        if (not self.path and self.asset_id) or (not self.version and _begins_with_version(self.path)):
             return self._url()
         if self.instance in {"", "dandi"}:
             return f"DANDI:{self.dandiset}{version}{path}"
@@ -293,6 +293,11 @@ def _bad_id(text: str) -> str:
     return f"{text!r} is no dandiset's id, which has six digits{digits}."
 
 
+def _begins_with_version(path: str) -> bool:
+    # A folder may be called "draft"; none looks like a published version.
+    return bool(re.fullmatch(_PUBLISHED, path.partition("/")[0])) or path.strip("/") == "draft"
+
+
 def _identified(text: str, rest: str, instance: str) -> DandiAddress:
     """Read what stands behind the archive's name: ``ID[@VERSION][/PATH]`` or ``ID/VERSION``."""
     head, _, path = rest.partition("/")
@@ -303,12 +308,10 @@ def _identified(text: str, rest: str, instance: str) -> DandiAddress:
     if at and not re.fullmatch(_VERSION, version):
         msg = f"In {text!r}, {version!r} is no version; write 'draft' or one like 0.260309.1324, or leave it out."
         raise UsageError(msg)
-    if not at:
-        first, _, behind = path.partition("/")
-        # A folder may be called "draft"; none looks like a published version.
-        if re.fullmatch(_PUBLISHED, first) or path.strip("/") == "draft":
-            version, path = first, behind
-    return DandiAddress(dandiset, version, unquote(path).lstrip("/"), instance)
+    path = unquote(path).lstrip("/")
+    if not at and _begins_with_version(path):
+        version, _, path = path.partition("/")
+    return DandiAddress(dandiset, version, path.lstrip("/"), instance)
 
 
 def _page(url: str) -> DandiAddress | None:

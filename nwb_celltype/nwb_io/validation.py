@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.annotation import Annotation
 from nwb_celltype.errors import InputError
+from nwb_celltype.nwb_io.cached_schemas import cached_schemas
 from nwb_celltype.runs import Run, is_stated, read_runs
 
 _COLUMNS = (
@@ -54,7 +55,8 @@ def validator_messages(path: Path) -> list[str]:
         warnings.simplefilter("ignore")
         stumbled = ""
         try:
-            found = validate(path=str(path))
+            schemas = cached_schemas(path)
+            found = validate(path=str(path)) if schemas is None else schemas.messages(path)
         except Exception as error:  # whatever it stumbles over, the file cannot be checked
             stumbled = stumbling(error)
     if stumbled:

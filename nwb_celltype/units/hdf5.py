@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.archive.addresses import is_remote, without_secrets
+from nwb_celltype.claimed_sizes import require_believable
 from nwb_celltype.errors import CellTypeError, InputError, UsageError
 from nwb_celltype.units.chunk_plan import plan_chunks
 from nwb_celltype.units.remote import DATA_GAP_BYTES, HEADER_GAP_BYTES, Stream, fetch_headers, open_hdf5
@@ -29,9 +30,6 @@ Node = Any  # h5py ships no type stubs: a group, dataset or reference is Any fro
 # NWB writers use chunks of 4 to 10 MB; a chunk that does not fit the cache is decompressed again for every unit in it.
 CHUNK_CACHE_BYTES = 32 * 1024 * 1024
 _CHUNK_CACHE = {"rdcc_nbytes": CHUNK_CACHE_BYTES, "rdcc_nslots": 10007}
-# A damaged header can claim any size; no codec shrinks spikes or waveforms this much.
-_LARGE_BYTES = 2**30
-_LARGEST_COMPRESSION = 10_000
 # what h5py raises on damaged bytes, depending on where the damage is
 _READ_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError)
 # columns below this come with their header, or with one read of HDF5
@@ -296,17 +294,7 @@ def column(table: Node, name: str, file_name: str) -> Node | None:
         return None
     if member.is_virtual:
         _require_sources(member, file_name)
-    claimed = (member.size or 0) * member.dtype.itemsize
-    if (
-        claimed > _LARGE_BYTES
-        and not member.is_virtual
-        and claimed > _LARGEST_COMPRESSION * member.id.get_storage_size()
-    ):
-        message = (
-            f"{member.name} in {file_name} claims {claimed / 2**30:.0f} GiB, far more than it stores; the file is "
-            "damaged, fetch or copy it again."
-        )
-        raise InputError(message)
+    require_believable(member, file_name)
     return member
 
 

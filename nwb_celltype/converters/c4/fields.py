@@ -10,6 +10,7 @@ import h5py  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.claimed_sizes import require_believable
 from nwb_celltype.converters.records import Float, Integer, LeftOut
 from nwb_celltype.errors import InputError
 
@@ -185,6 +186,7 @@ class Fields:
             item = self.group[name]
             if not isinstance(item, h5py.Dataset):
                 self.refuse(name, "a group where a dataset belongs")
+            require_believable(item, self.group.file.filename)
             return None if item.shape is None else item[()]
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = f"it cannot be read, the file is damaged there ({error})"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nwb_celltype.claimed_sizes import require_believable
 from nwb_celltype.converters.cellexplorer.level5 import is_level5, names_in, read_variables
 from nwb_celltype.converters.cellexplorer.unreadable import NOT_READ, Unreadable
 from nwb_celltype.errors import InputError
@@ -17,6 +18,9 @@ from nwb_celltype.errors import InputError
 _DEEPEST = 40
 # what h5py raises on broken files
 _HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, MemoryError, OverflowError)
+_LARGE_BYTES = 2**30
+_MOST_UNPACKED = 1000  # times the size of the file: cells may all be one, so that a small file becomes any size
+_MOST_AGAIN = 2_000  # values that lie behind several references; MATLAB writes each anew
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -158,19 +162,22 @@ def _read_hdf5(path: Path, variables: Collection[str], skip: frozenset[str]) -> 
 
     try:
         with h5py.File(path, "r") as file:
-            reader = _Hdf5(file, path, skip)
+            reader = _Hdf5(file, path, skip, max(_LARGE_BYTES, _MOST_UNPACKED * path.stat().st_size))
             return {name: reader.plain(file, name, name) for name in variables if name in file}
     except _HDF5_ERRORS as error:
         raise _broken(path, "", error) from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Hdf5:
     """An open file of format v7.3; every failure names the field."""
 
     file: Any
     path: Path
     skip: frozenset[str]
+    n_bytes_left: int
+    seen: set[int] = field(default_factory=set)
+    n_again: int = 0
 
     def plain(self, parent: Any, name: str, where: str, depth: int = 0) -> Any:
         try:
@@ -183,6 +190,14 @@ class _Hdf5:
 
         if depth > _DEEPEST:
             raise _broken(self.path, where, ValueError("its structs or references lie too deep in one another"))
+        address = int(h5py.h5o.get_info(item.id).addr)
+        self.n_again += address in self.seen
+        self.seen.add(address)
+        if isinstance(item, h5py.Dataset):
+            require_believable(item, self.path.name)
+            self.n_bytes_left -= (item.size or 0) * item.dtype.itemsize
+        if self.n_again > _MOST_AGAIN or self.n_bytes_left < 0:
+            raise _broken(self.path, where, ValueError("its cells hold the same values over and over"))
         if isinstance(item, h5py.Group):
             return self.struct(item, where, depth)
         kind = item.attrs.get("MATLAB_class", b"")
