@@ -16,7 +16,7 @@ from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.layers import IGNORE, LayerSource
 from nwb_celltype.priors import PRIOR_WORDS, PriorSource
 from nwb_celltype.provenance import read_source
-from nwb_celltype.runs import Run, choose_run
+from nwb_celltype.runs import Run, choose_among, read_runs
 from nwb_celltype.session_context import with_context
 from nwb_celltype.units import Units, read_units
 
@@ -64,7 +64,7 @@ class Recomputation:
         return all(result != "wrong" for _, result, _ in self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `verify --json` prints."""
+        """Return what `verify --json` prints of a run."""
         return {
             "file": self.file,
             "run": self.run,
@@ -72,7 +72,6 @@ class Recomputation:
             "who": self.who,
             "holds": self.holds,
             "is_recomputed": self.is_recomputed,
-            "tolerance": TOLERANCE,
             "checks": [{"check": name, "result": result, "note": note} for name, result, note in self.checks],
         }
 
@@ -93,7 +92,8 @@ def verify(
     file : str or Path
         An annotated NWB file, or its address.
     run : str, optional
-        Name of the run; the published one by default.
+        Name of the run; by default the newest that a model made and none took the place of, or where there is none the
+        published one.
     source : str or Path, optional
         The recording, where `file` holds the labels alone.
     model : str, Path or Model, optional
@@ -125,7 +125,7 @@ def verify(
     >>> nct.verify("session_celltype.nwb").holds  # doctest: +SKIP
     True
     """
-    stored = choose_run(file, run)
+    stored = _chosen(file, run)
     checks: list[tuple[str, str, str]] = []
     is_recomputed = False
     with _open_units(file, stored, source) as every:
@@ -196,6 +196,12 @@ class _Again:
             self.checks.append(("layers", *(("ok", "as then") if same else ("wrong", "the units lie in other layers"))))
         self.checks.append(("probabilities", *_compare_numbers(stored, annotation)))
         self.checks.append(("answers", *_compare_answers(stored, annotation, loaded.ood_threshold)))
+
+
+def _chosen(file: str | Path, name: str | None) -> Run:
+    runs = read_runs(file)
+    computed = [run for run in runs if run.method.source_type == "classifier"]
+    return choose_among(computed if name is None and computed else runs, file, name)
 
 
 def _open_units(file: str | Path, stored: Run, source: str | Path | None) -> Units:

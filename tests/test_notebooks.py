@@ -87,7 +87,11 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     notebook = execute.executed(path.with_suffix(".py"), tmp_path / "notebooks", timeout_s=300)
 
     said = [out.text for cell in notebook.cells for out in cell.get("outputs", []) if out.get("name") == "stderr"]
-    assert said == []
+    # where processes start slowly, a wait of Tornado (under Dask and Jupyter) may end so, and nothing is lost
+    slow = re.compile(
+        r"Future exception was never retrieved\nfuture: <Future .*TimeoutError\('Timeout'\)>\n.*Timeout\n"
+    )
+    assert [text for text in said if not slow.fullmatch(text)] == []
     stored = nbformat.read(path, as_version=4)
     streams = [
         ["".join(out.text for out in cell.get("outputs", []) if out.output_type == "stream") for cell in each.cells]

@@ -158,7 +158,37 @@ def test_the_command_says_it_and_ends_with_3(file: Path) -> None:
     bad = CliRunner().invoke(command, [str(file), "--run", run, "--json"])
     assert bad.exit_code == 3
     said = json.loads(bad.output)
-    assert (said["holds"], said["tolerance"]) == (False, TOLERANCE)
+    assert (said["holds"], said["tolerance"], [one["run"] for one in said["runs"]]) == (False, TOLERANCE, [run])
+
+
+def test_the_command_computes_every_run(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [run.name for run in nct.read_runs(file)]
+    assert len(names) == 3
+    good = CliRunner().invoke(command, [str(file), "--quiet"])
+    assert (good.exit_code, good.output.splitlines()[-1]) == (0, "3 of 3 runs hold.")
+    assert [line.split()[2] for line in good.output.splitlines() if ": run " in line] == names
+    assert verify(file).run == names[1]  # the newest of a model, not that of a person
+
+    with h5py.File(file, "r+") as opened:
+        opened[f"{CONTAINER_PATH}/{names[0]}/probability"][0, 0] += 0.1
+        opened[f"{CONTAINER_PATH}/{names[1]}_method"].attrs["model_name"] = "nobodys"
+    bad = CliRunner().invoke(command, [str(file), "--quiet"])
+    assert bad.exit_code == 3
+    assert bad.output.splitlines()[-1] == (
+        f"1 of 3 runs hold; {names[0]} does not hold; {names[1]} could not be computed again."
+    )
+    alone = CliRunner().invoke(command, [str(file), "--quiet", "--run", names[1]], standalone_mode=False)
+    assert isinstance(alone.exception, UsageError)
+    several = CliRunner().invoke(command, [str(file), "--model", "cerebellum"], standalone_mode=False)
+    assert isinstance(several.exception, UsageError)
+    assert f"name one with --run {names[0]}|{names[1]}" in str(several.exception)
+
+    with h5py.File(file, "r+") as opened:
+        opened[f"{CONTAINER_PATH}/{names[0]}/probability"][0, 0] -= 0.1
+    unknown = CliRunner().invoke(command, [str(file), "--json"])
+    assert unknown.exit_code == 2
+    said = json.loads(unknown.output)
+    assert [one["holds"] for one in said["runs"]] == [True, True, None]
 
 
 ANNOTATE = """
