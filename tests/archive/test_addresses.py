@@ -38,6 +38,7 @@ def no_default(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DANDI:000409/", DandiAddress("000409", "", "", "dandi")),
         ("DANDI:000409@draft", DandiAddress("000409", "draft", "", "dandi")),
         ("DANDI:000409/draft", DandiAddress("000409", "draft", "", "dandi")),
+        ("DANDI:000409//draft", DandiAddress("000409", "draft", "", "dandi")),
         ("DANDI:000409/0.260309.1324", DandiAddress("000409", "0.260309.1324", "", "dandi")),
         (f"DANDI:000409/0.260309.1324/{PATH}", DandiAddress("000409", "0.260309.1324", PATH, "dandi")),
         (f"DANDI:000409@0.260309.1324/{PATH}", DandiAddress("000409", "0.260309.1324", PATH, "dandi")),
@@ -101,6 +102,14 @@ def test_every_form_is_read(text: str, expected: DandiAddress | UrlAddress) -> N
             f"{LOCAL}/dandiset/000409/draft/files?location=sub-A/a%2Bb%26c%23d%20%25.nwb",
         ),
         (DandiAddress("", asset_id=ASSET), f"https://api.dandiarchive.org/api/assets/{ASSET}/download/"),
+        (  # after the colon these would be versions
+            DandiAddress("000409", "", "draft"),
+            "https://api.dandiarchive.org/dandiset/000409/files?location=draft",
+        ),
+        (
+            DandiAddress("000409", "", "0.260309.1324/a.nwb"),
+            "https://api.dandiarchive.org/dandiset/000409/files?location=0.260309.1324/a.nwb",
+        ),
     ],
 )
 def test_the_canonical_text_can_be_read_again(address: DandiAddress, text: str) -> None:

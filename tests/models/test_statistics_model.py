@@ -121,6 +121,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
         lambda t: t.astype(object).assign(mfr="fast"),
         "row 1 below the header: `mfr` is 'fast'; a number is needed",
     ),
+    "one name twice": (lambda t: t.assign(**{" mfr": 1.0}), "several columns named 'mfr'"),
     "no statistics": (lambda t: t[["unit", "cell_type"]], "holds 0 of the statistics of units by name"),
     "no rows": (lambda t: t.iloc[:0], "holds no rows"),
 }

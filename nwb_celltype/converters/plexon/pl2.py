@@ -20,7 +20,8 @@ from nwb_celltype.converters.plexon.pl2_blocks import (
     Blocks,
     Reader,
     Table,
-    block_array,
+    block_ticks,
+    block_words,
     read_table,
 )
 from nwb_celltype.converters.plexon.pl2_layout import Pl2Headers, gain_uv, read_headers, started
@@ -134,8 +135,8 @@ class _Reading:
     def starts_and_stops(self) -> tuple[Integer, Integer]:
         """Moments, and 1 where recording began or was taken up again and 0 where it ceased."""
         blocks = self._blocks(START_STOP, 0, 0)
-        ticks = block_array(self._reader, blocks.places, blocks.counts, 0, "<u8")
-        kinds = block_array(self._reader, blocks.places, blocks.counts, 8, "<u2")
+        ticks = block_ticks(self._reader, blocks)
+        kinds = block_words(self._reader, blocks)
         if len(ticks):
             self.all_ticks.append(np.sort(ticks))
         return ticks, kinds
@@ -155,8 +156,8 @@ class _Reading:
 
     def _spikes(self, head: Any, *, is_first: bool) -> Callable[[int], SpikeChannel]:
         blocks, n_points = self._blocks(SPIKE, int(head["source"]), int(head["channel"])), int(head["n_points"])
-        ticks = block_array(self._reader, blocks.places, blocks.counts, 0, "<u8")
-        units = block_array(self._reader, blocks.places, blocks.counts, 8, "<u2")
+        ticks = block_ticks(self._reader, blocks)
+        units = block_words(self._reader, blocks)
         positions = [
             place + HEADER_BYTES + 10 * count + 2 * n_points * np.arange(count, dtype=np.int64)
             for place, count in zip(blocks.places, blocks.counts, strict=True)
@@ -193,7 +194,7 @@ class _Reading:
         if not float(head["rate"]) > 0:
             self.notes.append(f"Analog channel {name} states a rate of {float(head['rate']):g} Hz and is not used.")
             return None
-        ticks = np.array([self._reader.array(place + 8, "<u8", 1)[0] for place in places.tolist()], dtype=np.int64)
+        ticks = np.array([self._reader.ticks(place + 8, 1)[0] for place in places.tolist()], dtype=np.int64)
         order = np.argsort(ticks, kind="stable")
         ticks, counts, places = ticks[order], counts[counts > 0][order], places[order]
         self.all_ticks.append(ticks)
@@ -212,8 +213,8 @@ class _Reading:
     def _events(self, head: Any) -> Callable[[int], EventChannel]:
         source, channel = int(head["source"]), int(head["channel"])
         blocks = self._blocks(EVENT, source, channel)
-        ticks = block_array(self._reader, blocks.places, blocks.counts, 0, "<u8")
-        values = block_array(self._reader, blocks.places, blocks.counts, 8, "<u2")
+        ticks = block_ticks(self._reader, blocks)
+        values = block_words(self._reader, blocks)
         order = np.argsort(ticks, kind="stable")
         ticks, values = ticks[order], values[order]
         self.all_ticks.append(ticks)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from nwb_celltype.errors import InputError
 SPIKE, ANALOG, EVENT, START_STOP = 0x31, 0x42, 0x5A, 0x59
 HEADER_BYTES = 16
 _FOOTERS = {0xDE: SPIKE, 0xDD: ANALOG, 0xDF: EVENT, 0xE0: START_STOP}
+_LAST_TICK = 2**50  # hundreds of years
 _HEADER = Struct("<BBHHHQ").unpack  # type, source, words, channel, points or items, items or time
 _READ_AT_ONCE = 2**16
 _SMALL_BLOCK = 2**12
@@ -48,7 +50,23 @@ class Reader:
             place, length = place + len(part), length - len(part)
         return b"".join(parts)
 
-    def array(self, place: int, dtype: str, count: int) -> NDArray[np.generic]:
+    def ticks(self, place: int, count: int) -> Integer:
+        """Return `count` times in ticks.
+
+        Raises
+        ------
+        InputError
+            If one is longer than any recording.
+        """
+        found = self.array(place, "<u8", count)
+        if count and int(found.max()) > _LAST_TICK:
+            message = (
+                f"{self._name} states a time of {found.max()} ticks at byte {place}: it is damaged. Copy it again."
+            )
+            raise InputError(message)
+        return found.astype(np.int64)
+
+    def array(self, place: int, dtype: str, count: int) -> NDArray[Any]:
         """Return `count` numbers."""
         raw = self.bytes(place, np.dtype(dtype).itemsize * count)
         if len(raw) < np.dtype(dtype).itemsize * count:
@@ -98,7 +116,10 @@ def _from_footers(place: int, reader: Reader) -> Table | None:
             return None
         key = (_FOOTERS[footer], source, channel)
         blocks = table.setdefault(key, Blocks())
-        blocks.places += reader.array(place + HEADER_BYTES, "<u8", n).tolist()
+        places = reader.array(place + HEADER_BYTES, "<u8", n).tolist()
+        if max(places, default=0) >= reader.size:
+            return None
+        blocks.places += places
         blocks.counts += reader.array(place + HEADER_BYTES + 16 * n, "<u2", n).tolist()
         totals[key] = max(totals.get(key, 0), total)
         place = _aligned(place + HEADER_BYTES + 2 * n_words)
@@ -174,11 +195,19 @@ def _buffered(reader: Reader) -> Callable[[int], bytes]:
     return read
 
 
-def block_array(reader: Reader, places: Sequence[int], counts: Sequence[int], at: int, dtype: str) -> Integer:
-    """Numbers that lie `at` bytes for each item after the header of every block, one an item."""
+def block_ticks(reader: Reader, blocks: Blocks) -> Integer:
+    """Times of the items of some blocks; raises as `Reader.ticks` does."""
     parts = [
-        reader.array(place + HEADER_BYTES + at * count, dtype, count).astype(np.int64)
-        for place, count in zip(places, counts, strict=True)
+        reader.ticks(place + HEADER_BYTES, count) for place, count in zip(blocks.places, blocks.counts, strict=True)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+
+def block_words(reader: Reader, blocks: Blocks) -> Integer:
+    """Numbers of two bytes that follow the times, one an item: units, or kinds of events."""
+    parts = [
+        reader.array(place + HEADER_BYTES + 8 * count, "<u2", count).astype(np.int64)
+        for place, count in zip(blocks.places, blocks.counts, strict=True)
     ]
     return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 

@@ -70,7 +70,7 @@ def test_a_broken_off_recording_is_read_up_to_its_last_whole_block(tmp_path):
         np.testing.assert_array_equal(channel.ticks, written.ticks)
 
 
-@pytest.mark.parametrize("what", ["places", "counts", "short"])
+@pytest.mark.parametrize("what", ["places", "beyond every file", "counts", "short"])
 def test_a_damaged_index_is_not_believed(tmp_path, what):
     recipe = small_recipe()
     path = write_pl2(tmp_path / "a.pl2", recipe)
@@ -78,6 +78,8 @@ def test_a_damaged_index_is_not_believed(tmp_path, what):
     (footer,) = struct.unpack_from("<Q", raw, 0x38)
     if what == "places":
         struct.pack_into("<Q", raw, footer + 16, 12_345)
+    elif what == "beyond every file":
+        struct.pack_into("<Q", raw, footer + 16, 2**64 - 1)
     elif what == "counts":
         struct.pack_into("<Q", raw, footer + 8, 12_345)
     else:
@@ -94,6 +96,21 @@ def test_an_index_that_is_missing_altogether(tmp_path):
     raw = path.read_bytes()
     path.write_bytes(raw[: struct.unpack_from("<Q", raw, 0x38)[0]])
     assert_is(read_pl2(path), recipe)
+
+
+def test_a_time_that_no_recording_has_is_told(tmp_path):
+    recipe = small_recipe()
+    path = write_pl2(tmp_path / "a.pl2", recipe)
+    content = read_pl2(path)
+    for place in (
+        int(content.spikes[0].positions[0]) - 10 * len(recipe.spikes[0].ticks),
+        int(content.analog[0].positions[0]) - 8,
+    ):
+        raw = bytearray(path.read_bytes())
+        struct.pack_into("<Q", raw, place, 2**63 + 5)
+        (tmp_path / "b.pl2").write_bytes(raw)
+        with pytest.raises(InputError, match=rf"b\.pl2 states a time of 9223372036854775813 ticks at byte {place}"):
+            read_pl2(tmp_path / "b.pl2")
 
 
 def test_a_damaged_block_ends_the_search(tmp_path):
