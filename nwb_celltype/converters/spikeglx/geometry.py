@@ -21,6 +21,7 @@ Flags = NDArray[np.bool_]
 
 # Channels wired to an internal reference site, by type; phase 3A as its own headers mark them.
 _REFERENCES = {0: (191,), 1020: (191,), 1030: (191,), 1300: (191,), 21: (127,), 24: (127,)}
+_FARTHEST_UM = 1e9  # a kilometre: no probe, and it still fits whole numbers
 _REFERENCES_3A = (36, 75, 112, 151, 188, 227, 264, 303, 340, 379)
 _FAMILIES = {
     0: "Neuropixels 1.0 probe",
@@ -175,7 +176,7 @@ def _map_rows(meta: Meta, key: str, entries: list[str], numbers: Integer) -> Flo
         table = np.array([[float(text) for text in entry.split(":")] for entry in entries], dtype=np.float64)
     except ValueError as error:
         raise broken(meta.path, key, "has an entry that is not four numbers") from error
-    if table.ndim != 2 or table.shape[1] != 4 or not np.all(np.isfinite(table)):
+    if table.ndim != 2 or table.shape[1] != 4 or not np.all(np.abs(table) < _FARTHEST_UM):
         raise broken(meta.path, key, "has an entry that is not four numbers (shank, two of place, used)")
     if len(table) == len(numbers):
         return table

@@ -10,6 +10,7 @@ import numpy as np
 
 from nwb_celltype.errors import InputError
 
+_LARGEST = 2**62
 _MOST_CHANNELS = 100_000  # ten times what any stream has; a damaged number must not fill the memory
 
 
@@ -55,9 +56,12 @@ def integer(path: Path, values: Mapping[str, str], key: str) -> int:
     """Return a whole number; InputError when it is missing or none."""
     text = required(path, values, key)
     try:
-        return int(text)
+        value = int(text)
     except ValueError as error:
         raise broken(path, key, f"is {text[:40]!r}; it should be a whole number") from error
+    if abs(value) > _LARGEST:
+        raise broken(path, key, f"is {text[:40]!r}, which no recording has")
+    return value
 
 
 def number(path: Path, values: Mapping[str, str], key: str) -> float:
@@ -84,7 +88,7 @@ def channel_list(text: str) -> list[int]:
     for part in text.split(","):
         first, colon, last = part.partition(":")
         start, stop = int(first), int(last if colon else first)
-        if start < 0 or stop < start or stop - start > _MOST_CHANNELS:
+        if start < 0 or stop < start or stop > _MOST_CHANNELS or len(numbers) > _MOST_CHANNELS:
             message = f"{part!r} is no range of channels"
             raise ValueError(message)
         numbers.extend(range(start, stop + 1))

@@ -181,10 +181,10 @@ def _with_gains(meta: Meta, table: Integer, fields: list[str]) -> Imro:
 def _of_groups(meta: Meta, fields: list[str], n: int) -> Imro:
     """UHD probe NP1110: groups of channels share banks, and the heading holds gains and filter."""
     try:
-        ap_gain, lf_gain, is_on = (int(text) for text in fields[3:6])
-    except ValueError as error:
+        ap_gain, lf_gain, is_on = (float(int(text)) for text in fields[3:6])
+    except (ValueError, OverflowError) as error:
         raise broken(meta.path, "imroTbl", f"begins with ({','.join(fields)}), which is not understood") from error
-    return Imro(None, None, np.full(n, float(ap_gain)), np.full(n, float(lf_gain)), np.full(n, is_on != 0))
+    return Imro(None, None, np.full(n, ap_gain), np.full(n, lf_gain), np.full(n, is_on != 0))
 
 
 def _integers(meta: Meta, entries: list[str]) -> Integer:
@@ -196,7 +196,7 @@ def _integers(meta: Meta, entries: list[str]) -> Integer:
         )
     try:
         return np.array([[int(text) for text in row] for row in rows], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise broken(meta.path, "imroTbl", "has an entry that is not whole numbers") from error
 
 

@@ -251,7 +251,7 @@ def read_meta(path: Path | str) -> Meta:
 
 def _counts(path: Path, values: Mapping[str, str], key: str, types: tuple[str, ...]) -> dict[str, int]:
     parts = header.required(path, values, key).split(",")
-    if len(parts) != len(types) or not all(re.fullmatch(r"\s*\d{1,6}\s*", part) for part in parts):
+    if len(parts) != len(types) or not all(re.fullmatch(r"[ \t]*[0-9]{1,6}[ \t]*", part) for part in parts):
         raise broken(path, key, f"is {values[key][:40]!r}; it should be {len(types)} numbers ({', '.join(types)})")
     return {name: int(part) for name, part in zip(types, parts, strict=True)}
 

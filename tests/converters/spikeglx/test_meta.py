@@ -149,7 +149,11 @@ def test_a_header_that_was_never_finished_says_so(tmp_path: Path) -> None:
         ({"snsSaveChanSubset": "0:x"}, "snsSaveChanSubset is '0:x'"),
         ({"snsSaveChanSubset": "0:6,16"}, "snsSaveChanSubset lists 7 AP channels, but snsApLfSy says 8"),
         ({"snsSaveChanSubset": "0:6,6,16"}, "snsSaveChanSubset repeats a channel"),
+        ({"snsSaveChanSubset": "0:6," + 80 * "9"}, "snsSaveChanSubset is '0:6,9"),
+        ({"snsSaveChanSubset": ",".join(["0:90000"] * 1000)}, "snsSaveChanSubset is '0:90000,"),
+        ({"acqApLfSy": "8,0\x1f,1"}, "acqApLfSy is '8,0"),
         ({"firstSample": "1.5"}, "firstSample is '1.5'"),
+        ({"firstSample": 20 * "9"}, "which no recording has"),
         ({"fileCreateTime": "yesterday"}, "fileCreateTime is 'yesterday'"),
         ({"syncSourcePeriod": "-1"}, "syncSourcePeriod is -1"),
     ],
@@ -168,9 +172,11 @@ def test_broken_values_are_named_with_file_and_key(tmp_path: Path, changes: dict
         ("(0,8)(0 0 0 500", "ends with"),
         ("(0,8)(0 0 0 500 250 1)", "has 1 entries for 8 channels"),
         ("(0,8)" + "(0 0 0 500 250 x)" * 8, "not whole numbers"),
+        ("(0,8)" + f"(0 0 0 500 {20 * '9'} 1)" * 8, "not whole numbers"),
         ("(0,8)" + "(0 0)" * 8, "entries of [2] fields"),
         ("(0,8)" + "".join(f"({c} 0 0 0 250 1)" for c in range(8)), "a gain that is not above 0"),
         ("(1110,2,0,a,b,c)" + "(0 0 0)" * 24, "which is not understood"),
+        (f"(1110,2,0,{400 * '9'},1,1)" + "(0 0 0)" * 24, "which is not understood"),
     ],
 )
 def test_a_broken_readout_table_is_named(tmp_path: Path, table: str, problem: str) -> None:
