@@ -93,7 +93,9 @@ class RangeServer:
         self._at_once = 0
         self.signatures: dict[str, int] = {}
         self._etags: dict[tuple[str, int, int], str] = {}
+        self.awaited_at_once = 0  # nobody is answered before so many ask at the same time
         self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
         handler = type("Handler", (_Handler,), {"files": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -175,9 +177,11 @@ class RangeServer:
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        with self._lock:
+        with self._arrived:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
+            self._arrived.notify_all()
+            self._arrived.wait_for(lambda: self.most_at_once >= self.awaited_at_once, timeout=20)
         try:
             yield
         finally:
