@@ -20,6 +20,7 @@ _DEFLATE = 1
 _WHOLE_IN_ONE = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)  # neither shrinks anything
 _MOST_DEFLATED = 1032  # of zlib's own technical notes: no stream grows more than this
 _PIECE_BYTES = 2**20
+_SMALL_BYTES = 2**20
 _looked_at: set[tuple[int, int]] = set()
 _MOST_LOOKED_AT = 10_000
 
@@ -62,29 +63,38 @@ def require_believable(dataset: Any, file_name: str, *, large_bytes: int = 2**30
                 "damaged, fetch or copy it again."
             )
             raise InputError(message)
-        # what comes over the network is unpacked by this package, with a limit
-        row = None if dataset.file.driver == "fileobj" else oversized_chunk(dataset)
+        is_remote = dataset.file.driver == "fileobj"
+        # neither chunks nor long indices of a remote file are fetched before `OpenFile.rows` needs them, and looks
+        row = None if is_remote and claimed > _SMALL_BYTES else oversized_chunk(dataset, looks=not is_remote)
     except (OSError, RuntimeError, ValueError) as error:
         message = f"{dataset.name} in {file_name} cannot be read: {error}. Fetch or copy the file again."
         raise InputError(message) from error
     if row is not None:
-        message = (
-            f"{dataset.name} in {file_name} has a compressed chunk, at row {row}, that unpacks to more than a chunk "
-            "holds; the file is damaged, or made to fill the memory. Fetch or copy it again."
-        )
-        raise InputError(message)
+        raise InputError(oversized(dataset, file_name, row))
 
 
-def oversized_chunk(dataset: Any) -> int | None:
+def oversized(dataset: Any, file_name: str, row: int) -> str:
+    """Sentence about a chunk that `oversized_chunk` found."""
+    return (
+        f"{dataset.name} in {file_name} has a compressed chunk, at row {row}, that unpacks to more than a chunk "
+        "holds; the file is damaged, or made to fill the memory. Fetch or copy it again."
+    )
+
+
+def oversized_chunk(dataset: Any, start: int = 0, stop: int | None = None, *, looks: bool = True) -> int | None:
     """Find a deflated chunk that would become larger than the array says, without unpacking it whole.
 
-    Chunks are small as a rule, and cannot become larger than `LARGEST_UNPACKED_BYTES`; only those that could are read,
-    once for each open file. Chunks of other codecs are not looked at.
+    A chunk that takes more bytes in the file than its values do is none that HDF5 wrote. Others are small as a rule,
+    and cannot become larger than `LARGEST_UNPACKED_BYTES`; only those that could are read, once for each open file.
+    Chunks of other codecs are not looked at.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        Of a file on this machine.
+    start, stop : int
+        Rows whose chunks matter; all by default.
+    looks : bool
+        Whether chunks may be read for this.
 
     Returns
     -------
@@ -118,22 +128,33 @@ def oversized_chunk(dataset: Any) -> int | None:
     n_bytes = dataset.dtype.itemsize
     for rows in dataset.chunks:
         n_bytes *= int(rows)
-    safe = max(LARGEST_UNPACKED_BYTES, 4 * n_bytes)
+    most, safe = n_bytes + n_bytes // 100 + 1024, max(LARGEST_UNPACKED_BYTES, 4 * n_bytes)
+    too_long: list[int] = []
     suspects: list[tuple[tuple[int, ...], int]] = []
 
     def note(info: Any) -> None:
-        if info.size * _MOST_DEFLATED**times > safe:
+        first = int(info.chunk_offset[0])
+        if first + dataset.chunks[0] <= start or (stop is not None and first >= stop):
+            return
+        if info.size > most:
+            too_long.append(first)
+        elif info.size * _MOST_DEFLATED**times > safe:
             suspects.append((info.chunk_offset, info.filter_mask))
 
     dataset.id.chunk_iter(note)
+    if too_long:
+        return too_long[0]
+    if not looks:
+        return None
     for offset, mask in suspects:
         _, stored = dataset.id.read_direct_chunk(offset)
         deflations = sum(code == _DEFLATE and not mask >> position & 1 for position, code in enumerate(filters))
-        if _unpacks_to_more(stored, deflations, n_bytes + n_bytes // 100 + 1024):
+        if _unpacks_to_more(stored, deflations, most):
             return int(offset[0])
-    if len(_looked_at) >= _MOST_LOOKED_AT:
-        _looked_at.clear()
-    _looked_at.add(key)
+    if start <= 0 and stop is None:
+        if len(_looked_at) >= _MOST_LOOKED_AT:
+            _looked_at.clear()
+        _looked_at.add(key)
     return None
 
 

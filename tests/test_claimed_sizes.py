@@ -16,6 +16,7 @@ from nwb_celltype.converters.cellexplorer.matfile import read_mat
 from nwb_celltype.errors import InputError
 from nwb_celltype.units import read_units
 
+from .archive.range_server import RangeServer
 from .converters.cellexplorer.matlab_files import column, write_v73
 from .hostile.files import sound
 
@@ -40,10 +41,11 @@ def chunked(path: Path, stored: bytes, rows: int = ROWS) -> Path:
     return path
 
 
-def test_a_chunk_that_unpacks_to_more_than_it_holds_is_found_without_unpacking_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [ROWS, 2 * ROWS])  # 1 MiB, less than what is stored; and 2 MiB
+def test_a_chunk_that_unpacks_to_more_than_it_holds_is_found_without_unpacking_it(tmp_path: Path, rows: int) -> None:
     stored = zeros(1100)
     assert len(stored) < 1.2 * MIB
-    path = chunked(tmp_path / "bomb.h5", stored)
+    path = chunked(tmp_path / "bomb.h5", stored, rows=rows)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with h5py.File(path) as file:
         assert oversized_chunk(file["spike_times"]) == 0
@@ -95,7 +97,7 @@ def test_honest_chunks_pass_also_those_that_are_looked_at(tmp_path: Path) -> Non
 def test_a_damaged_chunk_is_left_to_hdf5(tmp_path: Path) -> None:
     stored = bytearray(zeros(1100))
     stored[:2] = b"no"
-    with h5py.File(chunked(tmp_path / "damaged.h5", bytes(stored))) as file:
+    with h5py.File(chunked(tmp_path / "damaged.h5", bytes(stored), rows=2**18)) as file:
         assert oversized_chunk(file["spike_times"]) is None
         with pytest.raises(OSError, match="filter returned failure"):
             file["spike_times"][()]
@@ -112,6 +114,40 @@ def test_units_whose_spikes_fill_the_memory_are_refused(tmp_path: Path) -> None:
     said = r"/units/spike_times in .*bomb\.nwb has a compressed chunk"
     with pytest.raises(InputError, match=said), read_units(path) as units:
         next(iter(units.spike_times))
+
+
+@pytest.mark.parametrize(
+    ("column", "n", "chunk"),
+    [
+        ("quality_score", 4, 4),
+        ("spike_times", 1600, 2 * ROWS),  # read by HDF5
+        ("spike_times", 5000, 2 * ROWS),  # read by us, and by HDF5 where that fails
+    ],
+)
+def test_a_remote_chunk_is_not_unpacked_either(tmp_path: Path, column: str, n: int, chunk: int) -> None:
+    path = sound(tmp_path / "bomb.nwb")
+    with h5py.File(path, "r+") as file:
+        units = file["units"]
+        attributes = dict(units[column].attrs) if column in units else {}
+        units.attrs["colnames"] = list(dict.fromkeys([*units.attrs["colnames"], column]))
+        if column in units:
+            del units[column]
+        made = units.create_dataset(column, (n,), "f8", chunks=(chunk,), maxshape=(None,), compression="gzip")
+        made.attrs.update(attributes)
+        made.id.write_direct_chunk((0,), zeros(1100))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    said = rf"/units/{column} in .*bomb\.nwb.* has a compressed chunk, at row 0"
+    with RangeServer(tmp_path) as server, pytest.raises(InputError, match=said):
+        _read(server.url("bomb.nwb"), column)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
+
+
+def _read(url: str, column: str) -> None:
+    with read_units(url) as units:
+        if column == "spike_times":
+            next(iter(units.spike_times))
+        else:
+            units.column(column)
 
 
 def test_cells_of_matlab_that_are_all_one_do_not_multiply(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.archive.addresses import is_remote, without_secrets
-from nwb_celltype.claimed_sizes import require_believable
+from nwb_celltype.claimed_sizes import oversized, oversized_chunk, require_believable
 from nwb_celltype.errors import CellTypeError, InputError, UsageError
 from nwb_celltype.units.chunk_plan import plan_chunks
 from nwb_celltype.units.remote import DATA_GAP_BYTES, HEADER_GAP_BYTES, Stream, fetch_headers, open_hdf5
@@ -99,7 +99,9 @@ class OpenFile:
         """Rows ``start:stop`` of a dataset; raises as `reading` does."""
         with self.reading(what):
             array = self._array(dataset)
-            return np.asarray(dataset[start:stop]) if array is None else array.read(start, stop)
+            if array is not None:
+                return array.read(start, stop)
+            return self._unpacked_by_hdf5(dataset, start, stop) if self.is_remote else np.asarray(dataset[start:stop])
 
     def announce(self, dataset: Node, what: str) -> Callable[[Sequence[tuple[int, int]]], None] | None:
         """How to say which rows of a dataset will be read next; None when that brings nothing (a local file)."""
@@ -136,9 +138,15 @@ class OpenFile:
             self._arrays[dataset.name] = (
                 None
                 if plan is None
-                else RemoteArray(plan, self._stream, lambda start, stop: np.asarray(dataset[start:stop]))
+                else RemoteArray(plan, self._stream, lambda start, stop: self._unpacked_by_hdf5(dataset, start, stop))
             )
         return self._arrays[dataset.name]
+
+    def _unpacked_by_hdf5(self, dataset: Node, start: int, stop: int) -> NDArray[Any]:
+        row = oversized_chunk(dataset, start, stop)
+        if row is not None:
+            raise InputError(oversized(dataset, self.name, row))
+        return np.asarray(dataset[start:stop])
 
     def _raise_failure(self, cause: BaseException | None = None) -> None:
         if self._stream is not None:
