@@ -36,7 +36,7 @@ _OURS = ("nwb_celltype", "tests", "mutation")
 
 PYTEST = (
     *("-q", "--tb=no", "--no-header", "--no-summary", "--capture=sys", "--doctest-modules", "-W", "error"),
-    *("-p", "no:cacheprovider", "-p", "no:faulthandler"),
+    *("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception"),
 )
 
 

@@ -25,7 +25,8 @@ def vectors() -> Callable[[str], Any]:
         path = VECTORS / f"{name}.npz"
         if not path.is_file():
             pytest.skip(f"the reference vectors ({name}.npz) are not on this machine")
-        return np.load(path, allow_pickle=False)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
 
     return read
 

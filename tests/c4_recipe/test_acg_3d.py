@@ -25,7 +25,7 @@ def test_reference_trains(vectors):
 
 def test_edge_cases(vectors):
     v = vectors("acg3d_edge_cases")
-    names = sorted({key.split("/")[0] for key in v.files})
+    names = sorted({key.split("/")[0] for key in v})
     assert len(names) == 16
     for name in names:
         # The reference takes whole samples for a millisecond: 24.4 kHz then lies on a grid of 25 kHz.

@@ -26,7 +26,7 @@ _PARTS |= {"bias_values": "lb", "bias_vectors": "Qb"}
 def reference(request, vectors):
     v = vectors(f"model_{request.param}_random_weights_ref")
     network = Classifier(5, has_layer=request.param == "layer").eval()
-    network.load_state_dict({k[2:]: torch.from_numpy(np.array(v[k])) for k in v.files if k.startswith("w/")})
+    network.load_state_dict({k[2:]: torch.from_numpy(np.array(v[k])) for k in v if k.startswith("w/")})
     return v, network
 
 

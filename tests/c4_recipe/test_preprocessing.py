@@ -16,14 +16,14 @@ def test_reference_waveforms(vectors):
     v = vectors("waveform_ref")
     for raw, wanted in zip(v["phy_raw"], v["phy_preprocessed"], strict=True):
         np.testing.assert_allclose(preprocess_waveform(raw), wanted, rtol=0, atol=1e-12)
-    names = sorted({key.split("/")[1] for key in v.files if key.startswith("case/")})
+    names = sorted({key.split("/")[1] for key in v if key.startswith("case/")})
     assert len(names) == 22
     for name in names:
         said = ast.literal_eval(str(v[f"case/{name}/kw"]))
         rate = said.get("original_sampling_rate", 30_000)
         wave = v[f"case/{name}/in"]
         options = {"peak_sign": said.get("peak_sign", "negative"), "is_scaled": said.get("normalize", True)}
-        if f"case/{name}/out" not in v.files:
+        if f"case/{name}/out" not in v:
             with pytest.raises(InputError):
                 preprocess_waveform(wave, rate, **options)
             continue
