@@ -128,8 +128,23 @@ def tidy_within(folder: Path) -> None:
     _tidy(folder, ".+")
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a name is one that only unfinished calls leave.
+
+    Examples
+    --------
+    >>> is_leftover(".dandiset.yaml.4711-0a1b2c3d.part"), is_leftover("sub-1.nwb.part")
+    (True, False)
+    """
+    return _leftovers(".+").fullmatch(name) is not None
+
+
+def _leftovers(names: str) -> re.Pattern[str]:
+    return re.compile(rf"\.({names})\.\d+-[0-9a-f]{{8}}({re.escape(_NEW)}|{re.escape(_OLD)})")
+
+
 def _tidy(parent: Path, names: str) -> None:
-    ours = re.compile(rf"\.({names})\.\d+-[0-9a-f]{{8}}({re.escape(_NEW)}|{re.escape(_OLD)})")
+    ours = _leftovers(names)
     for path in parent.iterdir():
         match = ours.fullmatch(path.name)
         if match is None or path.is_symlink():

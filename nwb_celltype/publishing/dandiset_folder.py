@@ -14,7 +14,7 @@ import yaml
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import is_at, try_lock
 from nwb_celltype.publishing.local_files import OUR_FOLDER
-from nwb_celltype.replacing import replace_file
+from nwb_celltype.replacing import replace_file, tidy_up, tidy_within
 
 DRAFT = "dandiset.yaml"
 _NOTE = "publication.json"
@@ -132,6 +132,8 @@ class DandisetFolder:
                     raise RefusedError(message)
                 if not is_at(lock, handle):  # its last holder has just finished and deleted it
                     continue
+                tidy_up(self.draft_file)
+                tidy_within(place)
                 try:
                     yield
                 finally:

@@ -13,6 +13,7 @@ import h5py  # type: ignore[import-untyped,unused-ignore]
 from nwb_celltype.licences import licence_sentence, licence_texts, texts_at, why_refused
 from nwb_celltype.provenance import SourceAsset, read_source
 from nwb_celltype.publishing.records import Problem
+from nwb_celltype.replacing import is_leftover
 from nwb_celltype.runs import Run, read_runs
 
 PARTIAL = (".nwb-celltype-partial", ".dandidownload", ".part")
@@ -82,6 +83,8 @@ def find_files(folder: Path) -> tuple[list[LocalFile], list[Problem], list[str]]
     left_out: list[str] = []
     remarks: list[str] = []
     for file, path in _walk(folder):
+        if is_leftover(file.name):
+            continue  # of our own notes, never of data; the next call that writes takes it away
         if file.name.endswith(PARTIAL):
             text = "is unfinished: a run was killed, or is still writing. Finish that run, or delete this file."
             problems.append(Problem(path, text))

@@ -138,6 +138,19 @@ def test_a_token_revoked_half_way(folder: Path, archive: DandiDouble, send: Publ
     assert is_whole(archive, folder)
 
 
+def test_notes_that_a_killed_call_left_unfinished_are_taken_away(
+    folder: Path, archive: DandiDouble, send: Publish
+) -> None:
+    (folder / ".nwb-celltype").mkdir(exist_ok=True)
+    left = [folder / ".dandiset.yaml.4711-0a1b2c3d.part", folder / ".nwb-celltype" / ".notes.json.4711-0a1b2c3d.part"]
+    for path in left:
+        path.write_text("half of")
+    assert send(dandiset="new", dry_run=True).problems == ()
+    assert all(path.exists() for path in left)
+    assert send(dandiset="new").count("new") == 2
+    assert not any(path.exists() for path in left)
+
+
 def test_a_token_that_is_refused_at_once(archive: DandiDouble, send: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(archive.token_variable, "not a token")
     with pytest.raises(RefusedError) as raised:
