@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -53,11 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         print(f"{' and '.join(missing)} not installed: pip install cosmic-ray coverage", file=sys.stderr)
         return 2
+    begin = time.monotonic()
+    paths = modules(only=options.module)
+    kinds = [[path for path in paths if is_compiled(path) is kind] for kind in (False, True)]
+    if all(kinds) and options.again is None and options.sample is None:
+        records = [record for some in kinds for record in _in_another_process(some, options)]
+        if options.json is not None:
+            options.json.write_text(json.dumps(records, indent=1), encoding="utf-8")
+        done = _joined(records, [])
+        print(f"\n{table(done)}\n{len(done)} mutants in {time.monotonic() - begin:.0f} s, seed {options.seed}")
+        return int(share(done) < options.least)
     mutants = _mutants(options)
     if not mutants:
         print("There is nothing to mutate.", file=sys.stderr)
         return 2
-    begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutation-compiled-") as cache:
         done = _try_all(mutants, options, cache)
     if options.again is not None:
@@ -66,6 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.json.write_text(json.dumps([_record(each) for each in done], indent=1), encoding="utf-8")
     print(f"\n{table(done)}\n{len(done)} mutants in {time.monotonic() - begin:.0f} s, seed {options.seed}")
     return int(share(done) < options.least)
+
+
+def _in_another_process(paths: Sequence[Path], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Try the mutants of some modules; what numba holds after one kind of modules can stop children of the other."""
+    with tempfile.TemporaryDirectory(prefix="mutation-results-") as folder:
+        results = Path(folder) / "results.json"
+        command = [sys.executable, "-m", "mutation.run", "--json", str(results), "--least", "0"]
+        command += [word for path in paths for word in ("--module", path.as_posix())]
+        for name in ("seed", "slowest", "budget"):
+            command += [f"--{name}", str(getattr(options, name))]
+        subprocess.run(command, check=True, cwd=ROOT)
+        found: list[dict[str, Any]] = json.loads(results.read_text(encoding="utf-8"))
+    return found
 
 
 def _mutants(options: argparse.Namespace) -> list[Mutant]:
