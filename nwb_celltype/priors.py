@@ -235,9 +235,15 @@ def read_prior(path: str | Path) -> dict[str, float]:
     return weights
 
 
+_MOST_BRACKETS = 20  # weights need one; many within each other take YAML's parser minutes, or all of the stack
+
+
 def _mapping(text: str, file: Path) -> list[tuple[str, Any]]:
     import yaml
 
+    if sum(map(text.count, "[{")) > _MOST_BRACKETS:
+        message = f"{file} holds lists within lists, not weights of classes; write one line a class, such as MLI: 0.2."
+        raise InputError(message)
     try:
         content = json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:

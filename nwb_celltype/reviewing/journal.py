@@ -213,7 +213,7 @@ class Journal:
                 if version == FORMAT:
                     self._take(content)
                     continue
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 self.n_damaged += 1  # half a line after a kill; the page was not told that it is recorded
                 continue
             message = f"{self.path} was written by another version of this program ({version!r}); move it away."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
@@ -26,3 +28,13 @@ def test_a_parser_answers_or_refuses(name: str) -> None:
 
         once()
         assert trials.n >= 10
+
+
+def test_brackets_within_brackets_end_in_a_sentence(tmp_path: Path) -> None:
+    from nwb_celltype.errors import InputError
+    from nwb_celltype.priors import read_prior
+
+    for name in ("prior.yaml", "prior.json"):
+        (tmp_path / name).write_text("[" * 2000)
+        with pytest.raises(InputError, match="holds lists within lists"):
+            read_prior(tmp_path / name)
