@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from nwb_celltype.errors import UsageError
 from nwb_celltype.layers import LAYERS, OUTSIDE, RULED_OUT, Layers, LayerSource, find_layers, rule_out
+from nwb_celltype.nested_text import parse_json
 from nwb_celltype.priors import PriorSource, choose_prior, effective_prior, reweigh
 from nwb_celltype.quality import Finding, Judgement, Scope, Status, Verdict, judge
 from nwb_celltype.runs import Method
@@ -235,7 +235,7 @@ def _settings(method: Method) -> dict[str, Any]:
     stored = method.fields.get("parameters") or {}
     if isinstance(stored, str):
         try:
-            stored = json.loads(stored)
+            stored = parse_json(stored)
         except ValueError:
             return {}
     return dict(stored) if isinstance(stored, Mapping) else {}

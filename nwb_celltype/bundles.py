@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.nested_text import parse_json
 from nwb_celltype.replacing import replace_file, replace_folder
 from nwb_celltype.tensor_files import map_tensors, sha256_of_file, write_tensors
 
@@ -541,8 +542,8 @@ def _sha256(path: Path) -> str:
 
 def _parse(path: Path, raw: bytes) -> Any:
     try:
-        return json.loads(raw, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_json(raw, parse_constant=_no_constant)
+    except ValueError as error:
         message = f"{path} is not valid JSON ({error}); get the model again."
         raise InputError(message) from error
 

@@ -159,14 +159,14 @@ def oversized_chunk(dataset: Any, start: int = 0, stop: int | None = None, *, lo
 
 
 def _unpacks_to_more(stored: bytes, deflations: int, n_bytes: int) -> bool:
-    """Whether any layer of a chunk has more than `n_bytes`; damaged streams are HDF5's to refuse."""
+    """Whether any layer of a chunk has more than `n_bytes`; a damaged stream is HDF5's to refuse."""
     for layer in range(deflations):
         unpacking, rest, pieces, found = zlib.decompressobj(), stored, [], 0
         while rest and not unpacking.eof:
             try:
                 piece = unpacking.decompress(rest, _PIECE_BYTES)
             except zlib.error:
-                return False
+                return layer > 0  # nobody deflates twice; what cannot be followed may hide anything
             rest = unpacking.unconsumed_tail
             found += len(piece)
             if found > n_bytes:

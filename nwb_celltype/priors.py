@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError, UsageError
+from nwb_celltype.nested_text import parse_json, parse_yaml
 
 Float = NDArray[np.float64]
 PriorSource = str | Path | Mapping[str, float]
@@ -235,17 +235,11 @@ def read_prior(path: str | Path) -> dict[str, float]:
     return weights
 
 
-_MOST_BRACKETS = 20  # weights need one; many within each other take YAML's parser minutes, or all of the stack
-
-
 def _mapping(text: str, file: Path) -> list[tuple[str, Any]]:
     import yaml
 
-    if sum(map(text.count, "[{")) > _MOST_BRACKETS:
-        message = f"{file} holds lists within lists, not weights of classes; write one line a class, such as MLI: 0.2."
-        raise InputError(message)
     try:
-        content = json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
+        content = parse_json(text) if file.suffix.lower() == ".json" else parse_yaml(text)
     except (ValueError, yaml.YAMLError) as error:
         message = f"{file} is no {'JSON' if file.suffix.lower() == '.json' else 'YAML'}: {str(error).splitlines()[0]}."
         raise InputError(message) from error

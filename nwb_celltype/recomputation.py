@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from nwb_celltype.annotation import Annotation, annotate_units
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.layers import IGNORE, LayerSource
+from nwb_celltype.nested_text import parse_json
 from nwb_celltype.priors import PRIOR_WORDS, PriorSource
 from nwb_celltype.provenance import read_source
 from nwb_celltype.runs import Run, choose_among, read_runs
@@ -245,7 +245,7 @@ def _model_name(fields: Mapping[str, Any], run: str) -> str:
 def _parameters(fields: Mapping[str, Any], run: str) -> dict[str, Any]:
     stated = fields.get("parameters") or {}
     try:
-        read = json.loads(stated) if isinstance(stated, str) else stated
+        read = parse_json(stated) if isinstance(stated, str) else stated
     except ValueError as error:
         message = f"The parameters of run {run!r} are no JSON ({error}); the file is damaged."
         raise InputError(message) from error

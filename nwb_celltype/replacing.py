@@ -54,11 +54,11 @@ def replace_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
         with _held(new):
             fill(new)
             for file in new.iterdir():
-                _sync(file)
-            _sync(new)
+                force_to_disk(file)
+            force_to_disk(new)
             _take_place(new, folder)
             with contextlib.suppress(OSError):  # some file systems cannot sync folders
-                _sync(folder.parent)
+                force_to_disk(folder.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)  # what was in the place, or what could not be finished
 
@@ -100,7 +100,7 @@ def replace_file(file: str | Path, data: bytes) -> None:
             os.fsync(handle.fileno())
             new.replace(file)
         with contextlib.suppress(OSError):  # some file systems cannot sync folders
-            _sync(file.parent)
+            force_to_disk(file.parent)
     finally:
         new.unlink(missing_ok=True)
 
@@ -205,7 +205,8 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sync(path: Path) -> None:
+def force_to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwb_celltype.errors import InputError
+from nwb_celltype.nested_text import parse_json
 
 _TYPES: dict[str, type[np.generic]] = {"F32": np.float32, "F64": np.float64, "I16": np.int16, "I32": np.int32}
 _MAX_HEADER = 100_000_000
@@ -43,7 +44,7 @@ def map_tensors(path: str | Path, *, is_writable: bool = False) -> dict[str, NDA
         with path.open("rb") as file:
             raw = file.read(8)
             length = struct.unpack("<Q", raw)[0] if len(raw) == 8 else _MAX_HEADER + 1
-            header = json.loads(file.read(length)) if length <= _MAX_HEADER else None
+            header = parse_json(file.read(length)) if length <= _MAX_HEADER else None
         size = path.stat().st_size - 8 - length
         if not isinstance(header, dict) or size < 0:
             message = "its header is damaged"

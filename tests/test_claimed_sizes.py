@@ -63,6 +63,11 @@ def test_a_stream_within_a_stream_is_unpacked_layer_by_layer(tmp_path: Path, mon
         properties.set_chunk((ROWS,))
         properties.set_deflate(4)
         properties.set_deflate(4)
+        between = properties.copy()
+        between.set_shuffle()
+        between.set_deflate(4)
+        h5py.h5d.create(file.id, b"hidden", h5py.h5t.IEEE_F64LE, h5py.h5s.create_simple((ROWS,)), dcpl=between)
+        file["hidden"].id.write_direct_chunk((0,), zlib.compress(zlib.compress(b"no stream" * 2000)))
         for name in ("honest", "bomb"):
             h5py.h5d.create(
                 file.id, name.encode(), h5py.h5t.IEEE_F64LE, h5py.h5s.create_simple((ROWS,)), dcpl=properties
@@ -73,6 +78,7 @@ def test_a_stream_within_a_stream_is_unpacked_layer_by_layer(tmp_path: Path, mon
     with h5py.File(path) as file:
         assert oversized_chunk(file["honest"]) is None
         assert oversized_chunk(file["bomb"]) == 0
+        assert oversized_chunk(file["hidden"]) == 0
 
 
 def test_honest_chunks_pass_also_those_that_are_looked_at(tmp_path: Path) -> None:

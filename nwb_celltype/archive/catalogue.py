@@ -8,6 +8,7 @@ from importlib import resources
 
 from nwb_celltype.archive.addresses import DandiAddress
 from nwb_celltype.errors import InputError
+from nwb_celltype.nested_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def parse_catalogue(text: str, name: str) -> tuple[CatalogueEntry, ...]:
 
     names = [entry.name for entry in fields(CatalogueEntry)]
     try:
-        rows = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        rows = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         message = f"{name} is no YAML ({error}); see the catalogue of this package."
         raise InputError(message) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("dandiset") for row in rows):

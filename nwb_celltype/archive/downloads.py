@@ -21,6 +21,7 @@ from nwb_celltype.archive.connections import MAX_CONNECTIONS
 from nwb_celltype.archive.transport import RangeSource
 from nwb_celltype.errors import InputError, NetworkError, RefusedError, UsageError
 from nwb_celltype.file_locks import is_at, try_lock
+from nwb_celltype.nested_text import parse_json
 
 MIB: Final = 1024 * 1024
 
@@ -255,7 +256,7 @@ def _done(journal: Path, head: dict[str, object]) -> set[int]:
         return set()
     try:
         first, *lines = journal.read_text(encoding="utf-8").split("\n")
-        if json.loads(first) != head:
+        if parse_json(first) != head:
             return set()
     except (OSError, ValueError):
         return set()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import try_lock
+from nwb_celltype.nested_text import parse_json
 
 FOLDER = ".nwb-celltype"
 NAME = "journal.jsonl"
@@ -216,7 +217,7 @@ class Journal:
             raise InputError(message) from error
         for line in lines:
             try:
-                content = json.loads(line)
+                content = parse_json(line)
                 newer = content["format"] != _FORMAT
                 is_skip = content.get("event") == _SKIPPED
                 entry = None if newer else _skip(content) if is_skip else _entry(content)

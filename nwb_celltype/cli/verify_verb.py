@@ -59,7 +59,8 @@ def command(
     if as_json:
         runs = [one.to_json() for one in done]
         runs += [{"file": file, "run": name, "holds": None, "error": str(error)} for name, error in failed.items()]
-        click.echo(json.dumps({"file": file, "holds": not wrong, "tolerance": TOLERANCE, "runs": runs}, indent=2))
+        holds = False if wrong else None if failed else True  # null: nobody can say
+        click.echo(json.dumps({"file": file, "holds": holds, "tolerance": TOLERANCE, "runs": runs}, indent=2))
     else:
         click.echo(_summary(len(names), wrong, list(failed)))
     if wrong:

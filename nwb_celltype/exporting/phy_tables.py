@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nwb_celltype.converters.phy.tables import EXPORT_RECORD
 from nwb_celltype.errors import InputError, RefusedError, UsageError
 from nwb_celltype.exporting.unit_labels import sorter_ids
+from nwb_celltype.nested_text import parse_json
 from nwb_celltype.npy_files import load_npy
 from nwb_celltype.nwb_io.safe_write import create_safely
 from nwb_celltype.runs import Run
@@ -189,7 +190,7 @@ def _refuse_foreign(folder: Path, texts: Mapping[str, str]) -> None:
 
 def _recorded(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
         return dict(record["sha256"])
     except FileNotFoundError:
         return {}

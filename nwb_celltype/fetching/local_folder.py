@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import is_at, try_lock
+from nwb_celltype.nested_text import parse_json
 
 METADATA_NAME = "dandiset.yaml"
 OWN_FOLDER = ".nwb-celltype"
@@ -124,8 +125,8 @@ class DandisetFolder:
             return {}
         entries: dict[str, dict[str, Any]] = {}
         for line in text.splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                entry = json.loads(line)
+            with contextlib.suppress(ValueError):
+                entry = parse_json(line)
                 if isinstance(entry, dict) and isinstance(entry.get("path"), str):
                     entries[entry["path"]] = entry
         return entries

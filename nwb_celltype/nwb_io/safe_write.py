@@ -18,6 +18,7 @@ from typing import IO, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import is_at, try_lock
+from nwb_celltype.replacing import force_to_disk
 
 Phase = Literal["copy", "append", "write", "validate", "sync", "rename"]
 PHASES: tuple[Phase, ...] = ("copy", "append", "validate", "sync", "rename")
@@ -102,12 +103,12 @@ def write_safely(
             validate(partial)
             on_phase("sync")
             _take_over_metadata(target if target.exists() else source, partial, same_owner=target.exists())
-            _sync(partial)
+            force_to_disk(partial)
             on_phase("rename")
             _require_unchanged(source, before)
             os.replace(partial, target)
             with contextlib.suppress(OSError):  # some file systems cannot sync folders; the file is whole either way
-                _sync(folder)
+                force_to_disk(folder)
     except OSError as error:
         raise InputError(_why_not_written(target, error)) from error
     except RuntimeError as error:  # what HDF5 says when it cannot flush
@@ -176,14 +177,14 @@ def create_safely(
             on_phase("sync")
             if target.exists():
                 _take_over_metadata(target, partial, same_owner=True)
-            _sync(partial)
+            force_to_disk(partial)
             on_phase("rename")
             if target.exists() and not replaces:
                 message = f"{target} was made by somebody else meanwhile; it was left alone."
                 raise RefusedError(message)
             os.replace(partial, target)
             with contextlib.suppress(OSError):  # some file systems cannot sync folders; the file is whole either way
-                _sync(target.parent)
+                force_to_disk(target.parent)
     except OSError as error:
         raise InputError(_why_not_written(target, error)) from error
     except RuntimeError as error:  # what HDF5 says when it cannot flush
@@ -397,11 +398,3 @@ def _take_over_metadata(old: Path, new: Path, *, same_owner: bool) -> None:
         with contextlib.suppress(OSError):
             os.setxattr(new, name, os.getxattr(old, name))
     os.chmod(new, stat.S_IMODE(status.st_mode))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

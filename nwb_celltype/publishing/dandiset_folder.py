@@ -13,6 +13,7 @@ import yaml
 
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import is_at, try_lock
+from nwb_celltype.nested_text import parse_json, parse_yaml
 from nwb_celltype.publishing.local_files import OUR_FOLDER
 from nwb_celltype.replacing import replace_file, tidy_up, tidy_within
 
@@ -55,13 +56,13 @@ class DandisetFolder:
             If it is no YAML mapping.
         """
         try:
-            content = yaml.safe_load(self.draft_file.read_text(encoding="utf-8"))
+            content = parse_yaml(self.draft_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except OSError as error:
             message = f"{self.draft_file} cannot be read: {error.strerror}."
             raise InputError(message) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             message = f"{self.draft_file} is no YAML: {error}. Correct it."
             raise InputError(message) from error
         if content is None:
@@ -145,7 +146,7 @@ class DandisetFolder:
     def _notes(self) -> dict[str, Any]:
         place = self.folder / OUR_FOLDER / _NOTE
         try:
-            content = json.loads(place.read_text(encoding="utf-8"))
+            content = parse_json(place.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except ValueError as error:

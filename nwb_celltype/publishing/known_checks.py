@@ -7,6 +7,7 @@ import json
 from functools import cache
 from pathlib import Path
 
+from nwb_celltype.nested_text import parse_json
 from nwb_celltype.publishing.local_files import OUR_FOLDER
 from nwb_celltype.replacing import replace_file
 
@@ -32,7 +33,7 @@ class KnownChecks:
         self._used: set[str] = set()
         self._n_unsaved = 0
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # missing or damaged: check again
-            stored = json.loads(self._file.read_text(encoding="utf-8"))
+            stored = parse_json(self._file.read_text(encoding="utf-8"))
             self._known = {key: [(bool(a), str(b)) for a, b in found] for key, found in stored.items()}
 
     def get(self, path: str, etag: str) -> list[Finding] | None:

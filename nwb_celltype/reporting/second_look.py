@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from nwb_celltype.annotation import Annotation, annotate_units
 from nwb_celltype.classifier import Model, Prediction, load_model
 from nwb_celltype.errors import InputError, UsageError
 from nwb_celltype.layers import IGNORE, LAYERS, find_layers
+from nwb_celltype.nested_text import parse_json
 from nwb_celltype.runs import Run
 from nwb_celltype.units import Units
 
@@ -202,7 +202,7 @@ def parameters_of(run: Run) -> Mapping[str, Any]:
     stored = run.method.fields.get("parameters") or {}
     if isinstance(stored, str):
         try:
-            stored = json.loads(stored)
+            stored = parse_json(stored)
         except ValueError:
             return {}
     return stored if isinstance(stored, Mapping) else {}

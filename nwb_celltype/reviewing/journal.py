@@ -15,6 +15,7 @@ from nwb_celltype.annotation import now
 from nwb_celltype.archive.disk_cache import default_folder
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import try_lock
+from nwb_celltype.nested_text import parse_json
 
 FORMAT = 1
 SUFFIX = ".review.jsonl"
@@ -208,12 +209,12 @@ class Journal:
             if not line.strip():
                 continue
             try:
-                content = json.loads(line)
+                content = parse_json(line)
                 version = content.pop("format")
                 if version == FORMAT:
                     self._take(content)
                     continue
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            except (ValueError, TypeError, KeyError, AttributeError):
                 self.n_damaged += 1  # half a line after a kill; the page was not told that it is recorded
                 continue
             message = f"{self.path} was written by another version of this program ({version!r}); move it away."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from fuzz.inputs import changed
 from fuzz.targets import TARGETS
 from fuzz.trials import Trials
+from nwb_celltype.errors import InputError
+from nwb_celltype.priors import read_prior
+from nwb_celltype.publishing.dandiset_folder import DandisetFolder
+from nwb_celltype.tensor_files import map_tensors
 
 FEW = {"card", "weights", "archive", "metadata"}
 
@@ -30,11 +35,23 @@ def test_a_parser_answers_or_refuses(name: str) -> None:
         assert trials.n >= 10
 
 
-def test_brackets_within_brackets_end_in_a_sentence(tmp_path: Path) -> None:
-    from nwb_celltype.errors import InputError
-    from nwb_celltype.priors import read_prior
+def _tensors(path: Path) -> None:
+    header = path.read_bytes()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    map_tensors(path)
 
-    for name in ("prior.yaml", "prior.json"):
-        (tmp_path / name).write_text("[" * 2000)
-        with pytest.raises(InputError, match="holds lists within lists"):
-            read_prior(tmp_path / name)
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "prior.json": read_prior,
+    "prior.yaml": read_prior,
+    "dandiset.yaml": lambda path: DandisetFolder(path.parent).draft(),
+    "model.safetensors": _tensors,
+}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "- " * 5000])
+@pytest.mark.parametrize("name", ["prior.json", "prior.yaml", "dandiset.yaml", "model.safetensors"])
+def test_what_is_nested_too_deeply_ends_in_a_sentence(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=name.partition(".")[0]):
+        READERS[name](tmp_path / name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwb_celltype.converters.analyzer.pickles import refuse_pickles
 from nwb_celltype.errors import InputError
+from nwb_celltype.nested_text import parse_json
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting, SortingAnalyzer
@@ -89,7 +89,7 @@ def _is_analyzer(path: Path) -> bool:
 
 def _object_of(file: Path, keys: tuple[str, ...]) -> str:
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = parse_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         message = f"{file} is not JSON: {error}. It is damaged; save the analyzer again."
         raise InputError(message) from error

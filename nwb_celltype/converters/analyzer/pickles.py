@@ -6,13 +6,13 @@ reading a Phy folder) are pickles too, inside ``.npy`` files; they are let throu
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from nwb_celltype.converters.safe_pickle import loads
 from nwb_celltype.errors import InputError, RefusedError
+from nwb_celltype.nested_text import parse_json
 
 # Files that SpikeInterface loads with pickle when the JSON of the same name is not there.
 _WHOLE_OBJECTS = ("recording", "sorting", "cached", "si_folder", "spikeinterface_recording")
@@ -64,8 +64,12 @@ def _require_plain(file: Path) -> None:
 def _zarr_filter(file: Path) -> str:
     if not file.is_file():
         return ""
-    filters = json.loads(file.read_text(encoding="utf-8")).get("filters") or [{}]
-    return str(filters[0].get("id", ""))
+    try:
+        filters = parse_json(file.read_text(encoding="utf-8")).get("filters") or [{}]
+        return str(filters[0].get("id", ""))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"{file} is damaged ({error}); save the analyzer again."
+        raise InputError(message) from error
 
 
 def _refusal(file: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from nwb_celltype.converters.neuroexplorer.layout import (
 )
 from nwb_celltype.converters.records import Integer
 from nwb_celltype.errors import InputError
+from nwb_celltype.nested_text import parse_json
 
 _MOST_VARIABLES = 1_000_000
 _MARKER_NAME = 64
@@ -345,8 +345,8 @@ def _metadata(opened: Any, offset: int, size: int, notes: list[str]) -> dict[str
     opened.seek(offset)
     raw = opened.read(2**26).rstrip(b"\0")
     try:
-        found = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
+        found = parse_json(raw.decode("utf-8"))
+    except ValueError:
         notes.append("the metadata at the end of the file cannot be read; wires and unit numbers are not known")
         return {}
     return found if isinstance(found, dict) else {}

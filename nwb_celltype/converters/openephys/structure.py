@@ -12,6 +12,7 @@ from typing import Any
 from nwb_celltype.converters.openephys.folder import Recording
 from nwb_celltype.converters.records import LeftOut
 from nwb_celltype.errors import InputError
+from nwb_celltype.nested_text import parse_json
 
 _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "": 1.0, "mv": 1e3, "v": 1e6}
 _NOT_ELECTRODE = re.compile(r"ADC|AUX|SYNC|^AI\d|ANALOG", re.IGNORECASE)
@@ -134,7 +135,7 @@ def read_structure(recording: Recording) -> Structure:
     """
     path = recording.folder / "structure.oebin"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         entries = [dict(entry) for entry in content.get("continuous", [])]
         events = [dict(entry) for entry in content.get("events", [])]
         n_spike_folders = len(content.get("spikes", []))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from nwb_celltype.errors import InputError, RefusedError
 from nwb_celltype.file_locks import try_lock
+from nwb_celltype.nested_text import parse_json
 
 JSON_NAME = "conversion_report.json"
 TABLE_NAME = "conversion_report.tsv"
@@ -202,7 +203,7 @@ class ReportFile:
 
 def _read(path: Path) -> list[SessionRow]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             message = f"{path} was written by another version of this program; move it away, or choose another --out."
             raise InputError(message)
